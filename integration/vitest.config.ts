@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
+    // Two cores and several database servers: files in turn, so that a slow one does not time out another.
+    fileParallelism: false,
+  },
+});

@@ -1,0 +1,65 @@
+/** A reply of our own to a client: encoded by `wire/resultset.ts` in the form its connection negotiated. */
+export type Reply =
+  | { readonly kind: 'ok' }
+  | {
+      readonly kind: 'rows';
+      /** All columns are strings, as in Doris (job-sql.md §3.2). */
+      readonly columns: readonly string[];
+      readonly rows: readonly (readonly (string | null)[])[];
+    };
+
+/** A value bound to `?` of a prepared statement, already decoded from the binary protocol. */
+export type Parameter = string | number | bigint | null;
+
+/** Rows of a text result of the FE. */
+export interface FrontendRows {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly (string | null)[])[];
+}
+
+/** The client behind a statement. Everything is asked over its own FE connection, never remembered (wire.md §2.5). */
+export interface Caller {
+  /** Remote address of the client, for the audit line. */
+  readonly address: string;
+  /**
+   * Runs a statement as the caller and returns its text rows.
+   * @throws FrontendError when the FE answers ERR.
+   */
+  ask(sql: string): Promise<FrontendRows>;
+}
+
+/** The FE refused a statement that we asked on the caller's behalf; passed on to the client as it is. */
+export class FrontendError extends Error {
+  override readonly name = 'FrontendError';
+  readonly errno: number;
+  readonly sqlState: string;
+
+  constructor(errno: number, sqlState: string, message: string) {
+    super(message);
+    this.errno = errno;
+    this.sqlState = sqlState;
+  }
+}
+
+/** A statement that is ours, parsed. */
+export interface OwnStatement {
+  /** Number of `?` in it. */
+  readonly parameterCount: number;
+  /** Result columns when it is a query, for the answer to COM_STMT_PREPARE; empty otherwise. */
+  readonly columns: readonly string[];
+  /**
+   * Runs it. `'relay'`: the statement turned out to be Doris' own (a job that only Doris has);
+   * the caller sends it on unchanged.
+   * @throws ProxyError or FrontendError, to be answered as ERR.
+   */
+  execute(parameters: readonly Parameter[], caller: Caller): Promise<Reply | 'relay'>;
+}
+
+/** What the proxy needs from the job side. */
+export interface Commands {
+  /**
+   * Decides whether `sql` (one COM_QUERY or COM_STMT_PREPARE text) is ours. Undefined: send it to Doris byte for byte.
+   * Never throws: a statement of ours with a mistake is an OwnStatement that fails when executed.
+   */
+  recognize(sql: string): OwnStatement | undefined;
+}

@@ -1,0 +1,111 @@
+import type { Position } from './offset.ts';
+import type { TableSpec } from './table.ts';
+
+export type JobStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'STOPPED' | 'FINISHED';
+
+/**
+ * What may become of a job. Statements check {@link canTransition} before they write,
+ * so a pair missing here is refused to the user and never stored.
+ *
+ * RUNNING -> PENDING is the restart path: after a crash nobody is running.
+ */
+const NEXT: Readonly<Record<JobStatus, readonly JobStatus[]>> = {
+  PENDING: ['RUNNING', 'PAUSED', 'STOPPED', 'FINISHED'],
+  RUNNING: ['PENDING', 'PAUSED', 'STOPPED', 'FINISHED'],
+  PAUSED: ['PENDING', 'STOPPED'],
+  STOPPED: [],
+  FINISHED: ['STOPPED'],
+};
+
+/** Whether a job in state `from` may be put into state `to`. */
+export function canTransition(from: JobStatus, to: JobStatus): boolean {
+  return NEXT[from].includes(to);
+}
+
+export type SourceType = 'MYSQL' | 'POSTGRES';
+export type Properties = Readonly<Record<string, string>>;
+
+/** Why a job is paused: Doris' `FailureReason` names (job-sql.md §4.2). */
+export type FailureReasonCode =
+  | 'INTERNAL_ERR'
+  | 'MANUAL_PAUSE_ERR'
+  | 'TOO_MANY_FAILURE_ROWS_ERR'
+  | 'CANNOT_RESUME_ERR'
+  | 'GET_REMOTE_DATA_ERROR';
+
+export interface FailureReason {
+  readonly code: FailureReasonCode;
+  readonly message: string;
+}
+
+/** Totals over a job's life (`LoadStatistic`). */
+export interface JobStatistic {
+  readonly scannedRows: number;
+  readonly loadBytes: number;
+}
+
+/** A streaming job as the catalog keeps it. Passwords are not in it: the catalog holds them encrypted, apart. */
+export interface Job {
+  readonly id: number;
+  readonly name: string;
+  /** User name without host. */
+  readonly definer: string;
+  readonly comment: string;
+  readonly sourceType: SourceType;
+  /** The effective source properties in the order given, without `password`. */
+  readonly sourceProperties: Properties;
+  readonly targetDatabase: string;
+  readonly targetProperties: Properties;
+  readonly jobProperties: Properties;
+  /** Milliseconds since 1970. */
+  readonly createTimeMs: number;
+  readonly status: JobStatus;
+  readonly failure?: FailureReason;
+  readonly succeedTaskCount: number;
+  readonly failedTaskCount: number;
+  readonly canceledTaskCount: number;
+  readonly statistic: JobStatistic;
+  readonly tables: readonly TableSpec[];
+  /** `true` until every chunk of every table was loaded. */
+  readonly snapshotPending: boolean;
+  /** Where the stream goes on. During the snapshot: where it will start. */
+  readonly position?: Position;
+  /** The newest position seen at the source. */
+  readonly endPosition?: Position;
+  /**
+   * Grows with every start, pause, alteration; a runner holds the number it was started with and
+   * every write of its progress compares it, so that a displaced runner cannot write.
+   */
+  readonly epoch: number;
+}
+
+export type TaskStatus = 'PENDING' | 'RUNNING' | 'SUCCESS' | 'FAILED' | 'CANCELED';
+
+/** One key range of a table: `start` inclusive, `end` exclusive, absent at the table's ends. */
+export interface SnapshotSplit {
+  /** `schema.table:n`, n from 0. */
+  readonly splitId: string;
+  readonly tableId: string;
+  readonly splitKey: readonly string[];
+  /** Key values as the source's text, one for each key column of the range's bound. */
+  readonly splitStart?: readonly string[];
+  readonly splitEnd?: readonly string[];
+}
+
+/** What a task covers: parts of the snapshot, or a range `(from, to]` of the source's log. */
+export type TaskRange =
+  | { readonly kind: 'snapshot'; readonly splits: readonly SnapshotSplit[] }
+  | { readonly kind: 'stream'; readonly from: Position; readonly to?: Position };
+
+/** One load of one batch. Row of `tasks()`. */
+export interface Task {
+  readonly id: number;
+  readonly jobId: number;
+  readonly status: TaskStatus;
+  readonly errorMessage?: string;
+  readonly createTimeMs: number;
+  readonly startTimeMs?: number;
+  readonly finishTimeMs?: number;
+  readonly statistic: JobStatistic;
+  readonly range: TaskRange;
+}
