@@ -66,8 +66,10 @@ export interface Job {
   readonly canceledTaskCount: number;
   readonly statistic: JobStatistic;
   readonly tables: readonly TableSpec[];
-  /** `true` until every chunk of every table was loaded. */
+  /** `true` until every split of every table was loaded. */
   readonly snapshotPending: boolean;
+  /** During the snapshot: the splits of the last successful task, for `CurrentOffset`. */
+  readonly lastSplits?: readonly SnapshotSplit[];
   /** Where the stream goes on. During the snapshot: where it will start. */
   readonly position?: Position;
   /** The newest position seen at the source. */
@@ -97,6 +99,22 @@ export type TaskRange =
   | { readonly kind: 'snapshot'; readonly splits: readonly SnapshotSplit[] }
   | { readonly kind: 'stream'; readonly from: Position; readonly to?: Position };
 
+/** One table's part of a task: the label under which its bytes are, or were, loaded. */
+export interface TaskLoad {
+  /** Table name in the job's Doris database. */
+  readonly target: string;
+  readonly label: string;
+}
+
+/** How far the copy of one table has come. Splits of a table are loaded in key order, so the last one says it all. */
+export interface SnapshotProgress {
+  readonly tableId: string;
+  /** The last split that was loaded whole; absent before the first. */
+  readonly last?: SnapshotSplit;
+  readonly done: boolean;
+  readonly rows: number;
+}
+
 /** One load of one batch. Row of `tasks()`. */
 export interface Task {
   readonly id: number;
@@ -108,4 +126,11 @@ export interface Task {
   readonly finishTimeMs?: number;
   readonly statistic: JobStatistic;
   readonly range: TaskRange;
+  /** Written before the first byte is sent, so that a crash finds the labels again (design: effectively once). */
+  readonly loads: readonly TaskLoad[];
+}
+
+/** The label that `tasks()` shows and that a task of one table loads under: `<jobId>_<taskId>`. */
+export function taskLabel(jobId: number, taskId: number): string {
+  return `${jobId}_${taskId}`;
 }

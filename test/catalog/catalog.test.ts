@@ -1,0 +1,178 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Catalog } from '../../src/catalog/catalog.ts';
+import { OwnerLock } from '../../src/catalog/owner-lock.ts';
+import type { Job, Task } from '../../src/model/job.ts';
+
+let directory: string;
+
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'djp-catalog-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+const openCatalog = (taskHistoryMax = 3): Promise<Catalog> =>
+  Catalog.open({ directory, keyFile: path.join(directory, 'key'), taskHistoryMax });
+
+const job = (id: number, name: string): Job => ({
+  id,
+  name,
+  definer: 'root',
+  comment: '',
+  sourceType: 'MYSQL',
+  sourceProperties: { user: 'u' },
+  targetDatabase: 'd',
+  targetProperties: {},
+  jobProperties: {},
+  createTimeMs: 1,
+  status: 'PENDING',
+  succeedTaskCount: 0,
+  failedTaskCount: 0,
+  canceledTaskCount: 0,
+  statistic: { scannedRows: 0, loadBytes: 0 },
+  tables: [],
+  snapshotPending: true,
+  epoch: 1,
+});
+
+const task = (id: number, jobId: number): Task => ({
+  id,
+  jobId,
+  status: 'RUNNING',
+  createTimeMs: 1,
+  statistic: { scannedRows: 0, loadBytes: 0 },
+  range: { kind: 'snapshot', splits: [] },
+  loads: [],
+});
+
+test('a job, its tasks, intents, progress and password survive closing', async () => {
+  {
+    await using catalog = await openCatalog();
+    await catalog.createJob(job(7, 'a'), 'geheim');
+    await catalog.changeJob(7, (found) => ({ ...found, status: 'RUNNING' }), {
+      tasks: [task(8, 7)],
+      intents: [task(8, 7)],
+      progress: [{ tableId: 'd.t', done: true, rows: 3 }],
+    });
+  }
+  await using catalog = await openCatalog();
+  expect(catalog.job(7)?.status).toBe('RUNNING');
+  expect(catalog.jobByName('a')?.id).toBe(7);
+  expect(catalog.tasks(7).map((found) => found.id)).toEqual([8]);
+  expect(catalog.intents(7).map((found) => found.id)).toEqual([8]);
+  expect(catalog.progress(7).get('d.t')?.rows).toBe(3);
+  expect(catalog.password(7)).toBe('geheim');
+});
+
+test('the password is not in the file, and another key does not open it', async () => {
+  {
+    await using catalog = await openCatalog();
+    await catalog.createJob(job(7, 'a'), 'Sesam-öffne-dich');
+  }
+  expect(readFileSync(path.join(directory, 'catalog.mdb')).includes('Sesam')).toBe(false);
+  writeFileSync(path.join(directory, 'key'), 'ab'.repeat(32));
+  await using catalog = await openCatalog();
+  expect(() => catalog.password(7)).toThrow(/key file/);
+});
+
+test('of two jobs created at once with one name, one wins', async () => {
+  await using catalog = await openCatalog();
+  const outcomes = await Promise.allSettled([
+    catalog.createJob(job(1, 'same'), ''),
+    catalog.createJob(job(2, 'same'), ''),
+  ]);
+  expect(outcomes.filter((outcome) => outcome.status === 'rejected')).toMatchObject([
+    { reason: { message: 'job name exist, jobName:same' } },
+  ]);
+  expect(catalog.jobs()).toHaveLength(1);
+});
+
+test('changes made at once are all applied', async () => {
+  await using catalog = await openCatalog();
+  await catalog.createJob(job(1, 'a'), '');
+  await Promise.all(
+    Array.from({ length: 20 }, () =>
+      catalog.changeJob(1, (found) => ({
+        ...found,
+        succeedTaskCount: found.succeedTaskCount + 1,
+      })),
+    ),
+  );
+  expect(catalog.job(1)?.succeedTaskCount).toBe(20);
+});
+
+test('a change that refuses leaves everything as it was', async () => {
+  await using catalog = await openCatalog();
+  await catalog.createJob(job(1, 'a'), '');
+  await expect(
+    catalog.changeJob(
+      1,
+      () => {
+        throw new Error('no');
+      },
+      { tasks: [task(5, 1)] },
+    ),
+  ).rejects.toThrow('no');
+  expect(catalog.tasks(1)).toEqual([]);
+});
+
+test('only the newest tasks are kept', async () => {
+  await using catalog = await openCatalog(3);
+  await catalog.createJob(job(1, 'a'), '');
+  for (const taskId of [11, 12, 13, 14, 15]) {
+    await catalog.changeJob(1, (found) => found, { tasks: [task(taskId, 1)] });
+  }
+  expect(catalog.tasks(1).map((found) => found.id)).toEqual([15, 14, 13]);
+});
+
+test('a dropped job takes everything along, and its name is free', async () => {
+  await using catalog = await openCatalog();
+  await catalog.createJob(job(1, 'a'), 'x');
+  await catalog.createJob(job(12, 'b'), 'y');
+  await catalog.changeJob(1, (found) => found, { tasks: [task(5, 1)], intents: [task(5, 1)] });
+  await catalog.removeJob(1);
+  expect(catalog.jobs().map((found) => found.name)).toEqual(['b']);
+  expect(catalog.intents(1)).toEqual([]);
+  expect(catalog.password(1)).toBe('');
+  await catalog.createJob(job(3, 'a'), 'x');
+});
+
+test('ids grow, over two openings and two users at once', async () => {
+  const seen: number[] = [];
+  for (let round = 0; round < 2; round++) {
+    await using one = await openCatalog();
+    await using two = await openCatalog();
+    for (let i = 0; i < 150; i++) seen.push(await one.nextId(), await two.nextId());
+  }
+  expect(new Set(seen).size).toBe(seen.length);
+  expect(Math.min(...seen)).toBeGreaterThan(1_700_000_000_000);
+});
+
+test('a catalog of a newer program is refused', async () => {
+  {
+    await using catalog = await openCatalog();
+    await catalog.nextId();
+  }
+  const { open } = await import('lmdb');
+  const raw = open({
+    path: path.join(directory, 'catalog.mdb'),
+    noSubdir: true,
+    encoding: 'json',
+  });
+  await raw.put('meta/format', { revision: 2, value: 99 });
+  await raw.close();
+  await expect(openCatalog()).rejects.toThrow(/format 99/);
+});
+
+test('a directory in use is refused, one left behind by a dead process is not', () => {
+  {
+    using _lock = OwnerLock.acquire(directory);
+    expect(() => OwnerLock.acquire(directory)).toThrow(`in use by process ${process.pid}`);
+  }
+  writeFileSync(path.join(directory, 'owner.json'), '{"pid":1,"startedAt":"not-then"}');
+  using _lock = OwnerLock.acquire(directory);
+});
