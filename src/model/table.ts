@@ -14,6 +14,8 @@ export interface ColumnSpec {
   readonly dorisType: string;
   readonly nullable: boolean;
   readonly comment: string;
+  /** In the source's rows, but not copied (`exclude_columns`): decoders step over it, Doris has no such column. */
+  readonly excluded?: boolean;
 }
 
 /** A source table that a job copies, as it was when the schema version was recorded. */

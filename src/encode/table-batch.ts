@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import type { TableSpec } from '../model/table.ts';
+import type { ChunkPool } from './chunk-pool.ts';
+import { JsonWriter } from './json-writer.ts';
+import { rowLayout, type KeyRun } from './row-layout.ts';
+
+const ROWS_MIN = 64;
+/** More rows than this and a reset gives the index back: 1 Mi rows are 32 MB of it. */
+const ROWS_KEPT_MAX = 1 << 20;
+
+/** Fields of a row's record in front of its key ranges. */
+const CHUNK = 0;
+const START = 1;
+const END = 2;
+const HASH = 3;
+const MARKS = 4;
+
+/** Keys come from strangers: without a secret start they could be chosen to collide. Changes no output byte. */
+const SEED = randomBytes(4).readInt32LE();
+
+interface Total {
+  rows: number;
+  bytes: number;
+}
+
+interface Finished {
+  readonly body: readonly Buffer[];
+  readonly bytes: number;
+  readonly rows: number;
+}
+
+/**
+ * The JSON lines of one table. A row is written value by value in the order of the table's columns:
+ *
+ *     out.startRow();
+ *     out.startColumn(0); out.integer(1);
+ *     out.startColumn(1); out.quotedUtf8(bytes, start, end);
+ *     out.endRow(false);
+ *
+ * Every column that is not excluded is written, NULL as `null`: an absent one would be overwritten by its default.
+ * Doris promises no order inside a load, so an earlier row of the same key is marked dead when a row ends.
+ * Keys are compared as the bytes of their JSON, in place: nothing is allocated for a row.
+ */
+export class TableBatch extends JsonWriter {
+  readonly spec: TableSpec;
+  /** Rows written since the last reset, dead ones included. */
+  rows = 0;
+  /** Where the row in progress begins in `buffer`. Moves when the row is moved to a larger chunk. */
+  rowStart = 0;
+  /**
+   * For each run of key columns, where it starts and ends in the row in progress, relative to `rowStart`.
+   * Kept by {@link startColumn}; code that writes into `buffer` itself keeps it itself (`rowLayout().runs`).
+   */
+  readonly marks: Int32Array;
+
+  readonly #pool: ChunkPool;
+  readonly #total: Total;
+  readonly #prefixes: readonly (Buffer | undefined)[];
+  readonly #tails: readonly [Buffer, Buffer];
+  readonly #runs: readonly KeyRun[];
+  /** By column: whether a run starts or ends there. Most columns only need this one look. */
+  readonly #runEdge: Uint8Array;
+  readonly #stride: number;
+  readonly #chunks: Buffer[] = [];
+  #records: Int32Array;
+  /** Open addressing: index of the key's last row plus 1, 0 when free. Twice as many slots as rows at least. */
+  #slots: Int32Array;
+  #dead = 0;
+  #finished: Finished | undefined;
+
+  constructor(spec: TableSpec, pool: ChunkPool, total: Total) {
+    super();
+    this.spec = spec;
+    this.#pool = pool;
+    this.#total = total;
+    const layout = rowLayout(spec);
+    this.#prefixes = layout.prefixes.map((text) =>
+      text === undefined ? undefined : Buffer.from(text),
+    );
+    this.#tails = [Buffer.from(layout.tails[0]), Buffer.from(layout.tails[1])];
+    this.#runs = layout.runs;
+    this.#runEdge = new Uint8Array(spec.columns.length);
+    for (const run of layout.runs) {
+      this.#runEdge[run.from] = 1;
+      if (run.until < spec.columns.length) this.#runEdge[run.until] = 1;
+    }
+    this.marks = new Int32Array(2 * layout.runs.length);
+    this.#stride = MARKS + this.marks.length;
+    this.#records = new Int32Array(ROWS_MIN * this.#stride);
+    this.#slots = new Int32Array(2 * ROWS_MIN);
+  }
+
+  /** Begins a row. A row in progress, left behind by an error, is forgotten. */
+  startRow(): void {
+    assert(this.#finished === undefined, 'a batch is reset before it is filled again');
+    this.position = this.rowStart;
+  }
+
+  /** Begins the value of column `i`, an index into `spec.columns` that is not excluded; columns come in order. */
+  startColumn(i: number): void {
+    if (this.#runEdge[i] === 1) this.#mark(i);
+    const prefix = this.#prefixes[i]!;
+    this.raw(prefix, 0, prefix.length);
+  }
+
+  /** Ends the row; an earlier row of its key is dead from now on. */
+  endRow(deleted: boolean): void {
+    this.#mark(this.spec.columns.length);
+    const tail = this.#tails[deleted ? 1 : 0];
+    this.raw(tail, 0, tail.length);
+    this.commitRow();
+  }
+
+  /**
+   * Takes the bytes `rowStart..position` as a row whose `marks` are set and whose tail is written. The lower half
+   * of {@link endRow}, for generated code.
+   */
+  commitRow(): void {
+    const row = this.rows;
+    if ((row + 1) * this.#stride > this.#records.length) this.#moreRows();
+    const record = this.#records;
+    const at = row * this.#stride;
+    const hash = this.#hash();
+    record[at + CHUNK] = this.#chunks.length - 1;
+    record[at + START] = this.rowStart;
+    record[at + END] = this.position;
+    record[at + HASH] = hash;
+    for (let i = 0; i < this.marks.length; i++) record[at + MARKS + i] = this.marks[i]!;
+    this.#replaceEarlier(row, hash);
+    this.rows = row + 1;
+    this.#total.rows++;
+    this.#total.bytes += this.position - this.rowStart;
+    this.rowStart = this.position;
+  }
+
+  /** The last row of each key, in the order written. The row buffers are compacted in place; call {@link reset} before writing on. */
+  finish(): Finished {
+    this.#finished ??= this.#collect();
+    return this.#finished;
+  }
+
+  /** Forgets all rows; gives the chunks back to the pool. */
+  reset(): void {
+    for (const chunk of this.#chunks) this.#pool.give(chunk);
+    this.#chunks.length = 0;
+    this.buffer = Buffer.alloc(0);
+    this.position = 0;
+    this.rowStart = 0;
+    if (this.#records.length > ROWS_KEPT_MAX * this.#stride) {
+      this.#records = new Int32Array(ROWS_MIN * this.#stride);
+      this.#slots = new Int32Array(2 * ROWS_MIN);
+    } else if (this.rows > 0) {
+      this.#slots.fill(0);
+    }
+    this.rows = 0;
+    this.#dead = 0;
+    this.#finished = undefined;
+  }
+
+  /** A new chunk, with the row in progress moved to its start: rows never span chunks. */
+  protected override grow(bytes: number): void {
+    const old = this.buffer;
+    const partial = this.position - this.rowStart;
+    // Half of it again, so that a value written in many pieces is copied a few times only.
+    const chunk = this.#pool.take(this.#chunks.length, partial + (partial >> 1) + bytes);
+    old.copy(chunk, 0, this.rowStart, this.position);
+    if (this.rowStart === 0 && this.#chunks.length > 0) this.#pool.give(this.#chunks.pop()!);
+    this.#chunks.push(chunk);
+    this.buffer = chunk;
+    this.rowStart = 0;
+    this.position = partial;
+  }
+
+  #mark(i: number): void {
+    const here = this.position - this.rowStart;
+    const runs = this.#runs;
+    for (let r = 0; r < runs.length; r++) {
+      if (runs[r]!.from === i) this.marks[2 * r] = here;
+      if (runs[r]!.until === i) this.marks[2 * r + 1] = here;
+    }
+  }
+
+  /** FNV-1a over the key's bytes, mixed at the end because slots take the low bits. */
+  #hash(): number {
+    const { buffer, rowStart, marks } = this;
+    let hash = SEED;
+    for (let m = 0; m < marks.length; m += 2) {
+      const end = rowStart + marks[m + 1]!;
+      for (let p = rowStart + marks[m]!; p < end; p++) {
+        hash = Math.imul(hash ^ buffer[p]!, 0x01000193);
+      }
+    }
+    hash ^= hash >>> 16;
+    hash = Math.imul(hash, 0x85ebca6b);
+    return hash ^ (hash >>> 13);
+  }
+
+  #replaceEarlier(row: number, hash: number): void {
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    const record = this.#records;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const earlier = slots[slot]! - 1;
+      if (earlier === -1) {
+        slots[slot] = row + 1;
+        return;
+      }
+      if (record[earlier * this.#stride + HASH] === hash && this.#sameKey(earlier, row)) {
+        slots[slot] = row + 1;
+        record[earlier * this.#stride + END] = -1;
+        this.#dead++;
+        return;
+      }
+    }
+  }
+
+  #sameKey(a: number, b: number): boolean {
+    const record = this.#records;
+    const atA = a * this.#stride;
+    const atB = b * this.#stride;
+    const bytesA = this.#chunks[record[atA + CHUNK]!]!;
+    const bytesB = this.buffer;
+    for (let m = MARKS; m < this.#stride; m += 2) {
+      const startA = record[atA + START]! + record[atA + m]!;
+      const startB = record[atB + START]! + record[atB + m]!;
+      const length = record[atA + m + 1]! - record[atA + m]!;
+      if (record[atB + m + 1]! - record[atB + m]! !== length) return false;
+      for (let i = 0; i < length; i++) {
+        if (bytesA[startA + i] !== bytesB[startB + i]) return false;
+      }
+    }
+    return true;
+  }
+
+  #moreRows(): void {
+    const records = new Int32Array(2 * this.#records.length);
+    records.set(this.#records);
+    this.#records = records;
+    const slots = new Int32Array(2 * this.#slots.length);
+    const mask = slots.length - 1;
+    for (const entry of this.#slots) {
+      if (entry === 0) continue;
+      let slot = records[(entry - 1) * this.#stride + HASH]! & mask;
+      while (slots[slot] !== 0) slot = (slot + 1) & mask;
+      slots[slot] = entry;
+    }
+    this.#slots = slots;
+  }
+
+  #collect(): Finished {
+    const record = this.#records;
+    const ends = this.#chunks.map(() => 0);
+    // Live rows move down over dead ones, neighbours together. Positions in the records are stale after this.
+    for (let row = 0; row < this.rows;) {
+      const at = row * this.#stride;
+      if (record[at + END] === -1) {
+        row++;
+        continue;
+      }
+      const chunk = record[at + CHUNK]!;
+      const start = record[at + START]!;
+      let end = start;
+      for (; row < this.rows; row++) {
+        const next = row * this.#stride;
+        if (record[next + CHUNK] !== chunk || record[next + START] !== end) break;
+        if (record[next + END] === -1) break;
+        end = record[next + END]!;
+      }
+      const to = ends[chunk]!;
+      if (to !== start) this.#chunks[chunk]!.copyWithin(to, start, end);
+      ends[chunk] = to + end - start;
+    }
+    const body = this.#chunks
+      .map((chunk, i) => chunk.subarray(0, ends[i]))
+      .filter((part) => part.length > 0);
+    const bytes = body.reduce((sum, part) => sum + part.length, 0);
+    return { body, bytes, rows: this.rows - this.#dead };
+  }
+}
