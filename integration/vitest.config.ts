@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['**/*.test.ts'],
+    globalSetup: ['./install-servers.ts'],
     testTimeout: 120_000,
     hookTimeout: 240_000,
     // Two cores and several database servers: files in turn, so that a slow one does not time out another.

@@ -1,0 +1,180 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  givenMysql,
+  type MysqlServer,
+  startOwnMariadb,
+  startOwnMysql,
+} from './support/mysql-server.ts';
+import { givenPostgres, type PostgresServer, startOwnPostgres } from './support/postgres-server.ts';
+import {
+  mariadbPrograms,
+  MYSQL_FOLDER,
+  mysqlInstalled,
+  mysqlProgram,
+  postgresPrograms,
+} from './support/programs.ts';
+import { findProgram, isRoot, run, runChecked } from './support/server-process.ts';
+
+export type { MysqlServer } from './support/mysql-server.ts';
+export type { PostgresServer } from './support/postgres-server.ts';
+
+export type ServerKind = 'mysql' | 'mariadb' | 'postgres18' | 'postgres15';
+
+const URL_VARIABLE: Readonly<Record<ServerKind, string>> = {
+  mysql: 'TEST_MYSQL_URL',
+  mariadb: 'TEST_MARIADB_URL',
+  postgres18: 'TEST_POSTGRES_URL',
+  postgres15: 'TEST_POSTGRES_URL',
+};
+
+const PRESENT: Readonly<Record<ServerKind, () => boolean>> = {
+  mysql: mysqlInstalled,
+  mariadb: () => mariadbPrograms() !== undefined,
+  postgres18: () => postgresPrograms(18) !== undefined,
+  postgres15: () => postgresPrograms(15) !== undefined,
+};
+
+/**
+ * A real MySQL 9 with binlog, or the one that TEST_MYSQL_URL names when no options are asked for.
+ * `options` are mysqld's (`--gtid-mode=OFF`) and come after ours, so they win.
+ */
+export async function startMysql(options: readonly string[] = []): Promise<MysqlServer> {
+  const url = givenUrl('mysql', options);
+  if (url !== undefined) return givenMysql('mysql', url);
+  if (!mysqlInstalled()) await INSTALL.mysql();
+  return startOwnMysql(options);
+}
+
+/** A real MariaDB with binlog, or the one that TEST_MARIADB_URL names when no options are asked for. */
+export async function startMariadb(options: readonly string[] = []): Promise<MysqlServer> {
+  const url = givenUrl('mariadb', options);
+  if (url !== undefined) return givenMysql('mariadb', url);
+  if (mariadbPrograms() === undefined) await INSTALL.mariadb();
+  return startOwnMariadb(options);
+}
+
+/**
+ * A real Postgres with `wal_level=logical`, or the one that TEST_POSTGRES_URL names when neither a version
+ * nor options are asked for. `options` are the server's (`--wal_sender_timeout=3000`).
+ */
+export async function startPostgres(
+  wanted: { readonly version?: 15 | 18; readonly options?: readonly string[] } = {},
+): Promise<PostgresServer> {
+  const options = wanted.options ?? [];
+  const url = wanted.version === undefined ? givenUrl('postgres18', options) : undefined;
+  if (url !== undefined) return givenPostgres(url);
+  return startOwnPostgres(wanted.version ?? 18, options);
+}
+
+/**
+ * For `describe.runIf(available('mysql'))`. A server that cannot be had is never passed over in silence:
+ * the reason is printed, and under CI it is an error.
+ */
+export function available(kind: ServerKind): boolean {
+  if (process.env[URL_VARIABLE[kind]] || PRESENT[kind]()) return true;
+  const reason = `${kind} is not here: run "npm run servers", or set ${URL_VARIABLE[kind]}`;
+  if (process.env['CI']) throw new Error(reason);
+  console.error(`SKIPPED: ${reason}`);
+  return false;
+}
+
+/** Runs MySQL 9's own client. Output and exit code are the caller's to judge. `\G` needs input, not `-e`. */
+export function mysqlCli(args: readonly string[], input = ''): ReturnType<typeof run> {
+  return run(mysqlProgram('usr/bin/mysql', ['--no-defaults', ...args]), { input });
+}
+
+/** Runs MySQL 9's `mysqlbinlog`. */
+export function mysqlbinlog(args: readonly string[]): ReturnType<typeof run> {
+  return run(mysqlProgram('usr/bin/mysqlbinlog', ['--no-defaults', ...args]));
+}
+
+/** Runs MariaDB's client. */
+export function mariadbCli(args: readonly string[], input = ''): ReturnType<typeof run> {
+  const client = mariadbPrograms()?.client;
+  if (client === undefined) throw new Error('MariaDB is not installed');
+  return run({ program: client, args: ['--no-defaults', ...args] }, { input });
+}
+
+/** Fetches the servers that are not here yet; what cannot be had is said on stderr, and is an error under CI. */
+export async function installServers(): Promise<void> {
+  // apt locks its state: the two Debian packages in turn, MySQL's own apt state beside them.
+  const debian = async (): Promise<void> => {
+    await install('mariadb');
+    await install('postgres15');
+  };
+  await Promise.all([install('mysql'), debian()]);
+  available('postgres18');
+}
+
+async function install(kind: keyof typeof INSTALL): Promise<void> {
+  if (process.env[URL_VARIABLE[kind]] || PRESENT[kind]()) return;
+  const startMs = Date.now();
+  try {
+    await INSTALL[kind]();
+    console.error(`${kind}: installed in ${Date.now() - startMs} ms`);
+  } catch (error) {
+    if (process.env['CI']) throw error;
+    console.error(error instanceof Error ? error.message : error);
+  }
+}
+
+const INSTALL = {
+  async mysql(): Promise<void> {
+    mkdirSync(MYSQL_FOLDER, { recursive: true });
+    const script = join(import.meta.dirname, 'support', 'fetch-mysql.sh');
+    const flock = findProgram('flock');
+    if (flock === undefined)
+      throw new Error('MySQL is fetched on Debian only (flock is not here); set TEST_MYSQL_URL');
+    // Two test runs that start together: the second one waits, and finds the folder made.
+    const args = [join(MYSQL_FOLDER, 'lock'), 'bash', script, MYSQL_FOLDER];
+    try {
+      await runChecked({ program: flock, args }, 300_000);
+    } catch (cause) {
+      throw new Error(
+        `MySQL could not be fetched from Debian (network?). Set TEST_MYSQL_URL to use another one.\n${message(cause)}`,
+        { cause },
+      );
+    }
+  },
+  mariadb: () => aptInstall('mariadb', 'mariadb-server', 'TEST_MARIADB_URL'),
+  postgres15: () => aptInstall('postgres15', 'postgresql-15', 'TEST_POSTGRES_URL'),
+};
+
+async function aptInstall(kind: ServerKind, name: string, variable: string): Promise<void> {
+  const apt = findProgram('apt-get');
+  if (apt === undefined || !isRoot) {
+    throw new Error(`${kind} is not here: install the package ${name}, or set ${variable}`);
+  }
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  // A machine that was just made has no package lists yet.
+  if (
+    !existsSync('/var/lib/apt/lists') ||
+    (await run({ program: 'apt-cache', args: ['show', name] })).code !== 0
+  ) {
+    await runChecked({ program: apt, args: ['update', '-qq'], env }, 180_000);
+  }
+  const args = [
+    'install',
+    '-y',
+    '-qq',
+    '--no-install-recommends',
+    '-o',
+    'DPkg::Lock::Timeout=120',
+    name,
+  ];
+  try {
+    await runChecked({ program: apt, args, env }, 300_000);
+  } catch {
+    // Old lists name files that the mirror no longer has.
+    await runChecked({ program: apt, args: ['update', '-qq'], env }, 180_000);
+    await runChecked({ program: apt, args, env }, 300_000);
+  }
+}
+
+function givenUrl(kind: ServerKind, options: readonly string[]): string | undefined {
+  return options.length === 0 ? process.env[URL_VARIABLE[kind]] || undefined : undefined;
+}
+
+const message = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
