@@ -1,0 +1,115 @@
+import type { Logger } from 'pino';
+import type { Along, Catalog } from '../catalog/catalog.ts';
+import type { LoadBody } from '../encode/batch.ts';
+import { ProxyError } from '../model/error.ts';
+import type { Job } from '../model/job.ts';
+import type { Position } from '../model/offset.ts';
+import type { Source } from '../source/source.ts';
+
+/** What came of a load that is visible in Doris. */
+export interface Loaded {
+  readonly loadedRows: number;
+  readonly loadBytes: number;
+}
+
+/** How a job's loads treat rows that Doris would filter (target properties `load.*`). */
+export interface LoadOptions {
+  readonly strictMode: boolean;
+  /** 0..1. */
+  readonly maxFilterRatio: number;
+}
+
+/** The Doris side of a job, as the scheduler needs it; `sink/` has it. */
+export interface Target {
+  /** Returns when the rows are visible. @throws ProxyError TARGET_*. */
+  load(
+    database: string,
+    body: LoadBody,
+    label: string,
+    options: LoadOptions,
+    signal: AbortSignal,
+  ): Promise<Loaded>;
+  /** Waits until the label's transaction is final. @throws ProxyError TARGET_*. */
+  settle(database: string, label: string, signal: AbortSignal): Promise<'loaded' | 'absent'>;
+  /** Empties a table; returns when that is visible. @throws ProxyError TARGET_*. */
+  truncate(database: string, table: string): Promise<void>;
+}
+
+export interface BatchLimits {
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+  /** From a batch's first change to its load, in milliseconds, when nothing else delays it. */
+  readonly ageMs: number;
+  /** How often an idle job looks up and notes its position, in milliseconds. */
+  readonly idleMs: number;
+}
+
+/** What a running job works with. Made for one attempt of one runner. */
+export class JobContext {
+  readonly catalog: Catalog;
+  readonly target: Target;
+  readonly source: Source;
+  readonly limits: BatchLimits;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly jobId: number;
+  readonly #epoch: number;
+
+  constructor(
+    parts: {
+      catalog: Catalog;
+      target: Target;
+      source: Source;
+      limits: BatchLimits;
+      log: Logger;
+      now: () => number;
+    },
+    jobId: number,
+    epoch: number,
+  ) {
+    this.catalog = parts.catalog;
+    this.target = parts.target;
+    this.source = parts.source;
+    this.limits = parts.limits;
+    this.log = parts.log;
+    this.now = parts.now;
+    this.jobId = jobId;
+    this.#epoch = epoch;
+  }
+
+  /** The newest position of the source's log, when it is known: `EndOffset`. */
+  endPosition: Position | undefined;
+
+  /** @throws ProxyError JOB_FENCED when the job is gone or another runner has it. */
+  job(): Job {
+    const job = this.catalog.job(this.jobId);
+    if (job === undefined) throw new ProxyError('JOB_FENCED', `job ${this.jobId} was dropped`);
+    this.#fence(job);
+    return job;
+  }
+
+  /**
+   * Writes progress, if this runner still has the job.
+   *
+   * @throws ProxyError JOB_FENCED otherwise; nothing was written then.
+   */
+  async change(change: (job: Job) => Job, along: Along = {}): Promise<Job> {
+    return await this.catalog.changeJob(
+      this.jobId,
+      (job) => {
+        this.#fence(job);
+        const changed = change(job);
+        return this.endPosition === undefined
+          ? changed
+          : { ...changed, endPosition: this.endPosition };
+      },
+      along,
+    );
+  }
+
+  #fence(job: Job): void {
+    if (job.epoch !== this.#epoch) {
+      throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused, altered or started anew`);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import { Batch } from '../encode/batch.ts';
+import { ProxyError } from '../model/error.ts';
+import type { Task } from '../model/job.ts';
+import type { Position } from '../model/offset.ts';
+import type { JobContext } from './job-context.ts';
+import { loadTask, recordSuccess } from './task-journal.ts';
+
+/**
+ * Clears up what an earlier attempt may or may not have loaded, before anything new is read.
+ *
+ * A label is first waited for until its transaction is final: a load that is still running could otherwise
+ * become visible after newer rows of the same keys.
+ */
+export async function recover(context: JobContext, signal: AbortSignal): Promise<void> {
+  for (const task of context.catalog.intents(context.jobId)) {
+    context.log.info({ task: task.id, range: task.range.kind }, 'settling an earlier task');
+    if (task.range.kind === 'snapshot') await settleSnapshot(context, task, signal);
+    else await settleStream(context, task, task.range, signal);
+  }
+}
+
+/** A snapshot's splits are not finished until their task is: they are read again, with newer rows, under new labels. */
+async function settleSnapshot(context: JobContext, task: Task, signal: AbortSignal): Promise<void> {
+  await missingTargets(context, task, signal);
+  await context.change((job) => job, {
+    tasks: [
+      {
+        ...task,
+        status: task.status === 'RUNNING' ? 'CANCELED' : task.status,
+        errorMessage: task.errorMessage ?? 'task cancelled',
+      },
+    ],
+    settled: [task.id],
+  });
+}
+
+/** The range is read again, exactly, and what Doris lacks of it is loaded under the recorded labels. */
+async function settleStream(
+  context: JobContext,
+  task: Task,
+  range: { readonly from: Position; readonly to?: Position },
+  signal: AbortSignal,
+): Promise<void> {
+  const { to } = range;
+  if (to === undefined) throw new ProxyError('UNDECODABLE', `task ${task.id} has no end`);
+  const effect = { change: <T extends object>(job: T) => ({ ...job, position: to }) };
+  const missing = await missingTargets(context, task, signal);
+  if (missing.size === 0) {
+    await recordSuccess(context, task, task.statistic, effect);
+    return;
+  }
+  const batch = new Batch();
+  await using stream = await context.source.openStream(context.job().tables, range.from);
+  const limit = { rowsMax: Infinity, bytesMax: Infinity, ageMs: 0, until: to };
+  await stream.fill(batch, { ...limit, idleMs: context.limits.idleMs }, signal);
+  const bodies = batch.bodies().filter((body) => missing.has(body.table.target));
+  const running: Task = { ...task, status: 'RUNNING' };
+  await loadTask(context, running, batch.rows, bodies, effect, signal);
+}
+
+/** Targets whose rows of the task are not in Doris. */
+async function missingTargets(
+  context: JobContext,
+  task: Task,
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const database = context.job().targetDatabase;
+  const missing = new Set<string>();
+  for (const load of task.loads) {
+    const state = await context.target.settle(database, load.label, signal);
+    if (state === 'absent') missing.add(load.target);
+  }
+  return missing;
+}

@@ -1,0 +1,115 @@
+import { Batch } from '../encode/batch.ts';
+import type { Position } from '../model/offset.ts';
+import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
+import type { JobContext } from './job-context.ts';
+import { runTask } from './task-journal.ts';
+
+/** An idle job notes its position at most this often: each note is a durable transaction. */
+const NOTE_POSITION_MS = 2_000;
+
+/** Follows the source's log from the job's position until `signal` aborts or something fails. */
+export async function streamPhase(
+  context: JobContext,
+  from: Position,
+  signal: AbortSignal,
+): Promise<void> {
+  await using stream = await context.source.openStream(context.job().tables, from);
+  await new StreamPhase(context, stream, from, signal).run();
+}
+
+/**
+ * While one batch is loaded the next one is filled: it is handed over when the load before it is done and it is
+ * old enough or full, so batches grow by themselves when Doris is slow and stay small when it is quick.
+ */
+class StreamPhase {
+  readonly #context: JobContext;
+  readonly #stream: ChangeStream;
+  readonly #signal: AbortSignal;
+  #batch = new Batch();
+  #spare = new Batch();
+  /** Everything up to here is in a batch that was handed over. */
+  #position: Position;
+  #loading: Promise<void> = Promise.resolve();
+  #inFlight = false;
+  #notedAt = 0;
+
+  constructor(context: JobContext, stream: ChangeStream, from: Position, signal: AbortSignal) {
+    this.#context = context;
+    this.#stream = stream;
+    this.#position = from;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    try {
+      for (;;) {
+        this.#signal.throwIfAborted();
+        const fill = await this.#collect();
+        await this.#loading;
+        if (!this.#batch.empty) this.#load(fill.to);
+        else await this.#note(fill.to);
+        if (fill.barrier !== undefined) await this.#pass(fill.barrier);
+      }
+    } finally {
+      await this.#loading.catch(() => undefined);
+    }
+  }
+
+  /** Fills the batch until it is worth a load and the load before it is done. */
+  async #collect(): Promise<Fill> {
+    const { limits } = this.#context;
+    for (;;) {
+      const fill = await this.#stream.fill(this.#batch, limits, this.#signal);
+      const full = this.#batch.rows >= limits.rowsMax || this.#batch.bytes >= limits.bytesMax;
+      if (full || fill.barrier !== undefined || !this.#inFlight) return fill;
+    }
+  }
+
+  #load(to: Position): void {
+    const [batch, from] = [this.#batch, this.#position];
+    [this.#batch, this.#spare] = [this.#spare, batch];
+    this.#position = to;
+    this.#inFlight = true;
+    this.#loading = this.#runTask(batch, from, to);
+    // Awaited before the next load; until then a rejection must not count as unhandled.
+    this.#loading.catch(() => undefined);
+  }
+
+  async #runTask(batch: Batch, from: Position, to: Position): Promise<void> {
+    try {
+      await runTask(
+        this.#context,
+        batch,
+        { kind: 'stream', from, to },
+        { change: (job) => ({ ...job, position: to }) },
+        this.#signal,
+      );
+      this.#stream.acknowledge(to);
+      this.#notedAt = this.#context.now();
+      batch.reset();
+    } finally {
+      this.#inFlight = false;
+    }
+  }
+
+  /** Nothing for us up to `to`: the log of a busy server may be dropped all the same. */
+  async #note(to: Position): Promise<void> {
+    this.#position = to;
+    if (this.#context.now() - this.#notedAt < NOTE_POSITION_MS) return;
+    this.#notedAt = this.#context.now();
+    await this.#context.change((job) => ({ ...job, position: to }));
+    this.#stream.acknowledge(to);
+  }
+
+  /** What must happen between two batches. It may happen twice after a crash: nothing was loaded in between. */
+  async #pass(barrier: Barrier): Promise<void> {
+    await this.#loading;
+    const job = this.#context.job();
+    for (const table of barrier.tables) {
+      await this.#context.target.truncate(job.targetDatabase, table.target);
+    }
+    await this.#context.change((changed) => ({ ...changed, position: barrier.after }));
+    this.#position = barrier.after;
+    this.#stream.acknowledge(barrier.after);
+  }
+}

@@ -1,0 +1,154 @@
+import type { Batch, LoadBody } from '../encode/batch.ts';
+import { ProxyError } from '../model/error.ts';
+import {
+  taskLabel,
+  type Job,
+  type SnapshotProgress,
+  type Task,
+  type TaskLoad,
+  type TaskRange,
+} from '../model/job.ts';
+import type { JobContext, LoadOptions } from './job-context.ts';
+
+/** Tables of one batch that are loaded at the same time. More would only take bandwidth from each other. */
+const PARALLEL_LOADS = 4;
+
+/** What a finished task changes besides its own record. */
+export interface TaskEffect {
+  change(job: Job): Job;
+  readonly progress?: readonly SnapshotProgress[];
+}
+
+/** `load.*` of the target properties; defaults that lose nothing: every bad row fails its load. */
+function loadOptions(job: Job): LoadOptions {
+  const strict = job.targetProperties['load.strict_mode'];
+  return {
+    strictMode: strict === undefined || strict.toLowerCase() === 'true',
+    maxFilterRatio: Number(job.targetProperties['load.max_filter_ratio'] ?? 0),
+  };
+}
+
+/**
+ * Loads a batch as one task: intent, loads, outcome.
+ *
+ * The range, the tables and the labels are on disk before the first byte is sent. Whatever happens
+ * then, the next attempt finds them, reads the same range again and loads it under the same labels, so that Doris itself
+ * says what it already has. The position moves in the transaction that removes the intent.
+ */
+export async function runTask(
+  context: JobContext,
+  batch: Batch,
+  range: TaskRange,
+  effect: TaskEffect,
+  signal: AbortSignal,
+): Promise<void> {
+  const id = await context.catalog.nextId();
+  const bodies = batch.bodies();
+  const label = taskLabel(context.jobId, id);
+  const now = context.now();
+  const task: Task = {
+    id,
+    jobId: context.jobId,
+    status: 'RUNNING',
+    createTimeMs: now,
+    startTimeMs: now,
+    statistic: { scannedRows: 0, loadBytes: 0 },
+    range,
+    loads: bodies.map((body, index) => ({
+      target: body.table.target,
+      label: bodies.length === 1 ? label : `${label}_${index}`,
+    })),
+  };
+  await context.change((job) => job, { tasks: [task], intents: [task] });
+  await loadTask(context, task, batch.rows, bodies, effect, signal);
+}
+
+/** Sends what `task` promised and records the outcome. A failed task keeps its intent: Doris may have the rows all the same. */
+export async function loadTask(
+  context: JobContext,
+  task: Task,
+  scannedRows: number,
+  bodies: readonly LoadBody[],
+  effect: TaskEffect,
+  signal: AbortSignal,
+): Promise<void> {
+  let loadBytes = 0;
+  try {
+    const job = context.job();
+    const options = loadOptions(job);
+    const queue = [...bodies];
+    const lane = async (): Promise<void> => {
+      for (let body = queue.shift(); body !== undefined; body = queue.shift()) {
+        const label = labelOf(task, body);
+        const loaded = await context.target.load(job.targetDatabase, body, label, options, signal);
+        loadBytes += loaded.loadBytes;
+      }
+    };
+    await allSettledOrThrow(Array.from({ length: PARALLEL_LOADS }, lane));
+  } catch (error) {
+    if (!signal.aborted && error instanceof ProxyError && error.code !== 'JOB_FENCED') {
+      await recordFailure(context, task, error);
+    }
+    throw error;
+  }
+  await recordSuccess(context, task, { scannedRows, loadBytes }, effect);
+}
+
+/** @throws ProxyError UNDECODABLE when the range, read again, has rows of a table that it did not have before. */
+function labelOf(task: Task, body: LoadBody): string {
+  const load = task.loads.find((found: TaskLoad) => found.target === body.table.target);
+  if (load === undefined) {
+    throw new ProxyError(
+      'UNDECODABLE',
+      `Task ${task.id} was recorded without table ${body.table.target}, but its range now holds rows of it: ` +
+        'the source has another history than before. DROP the job and create it again.',
+    );
+  }
+  return load.label;
+}
+
+/** Waits for all, so that nothing runs on behind the error that is thrown. */
+export async function allSettledOrThrow(promises: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(promises);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+/** Closes a task whose every load is visible. */
+export async function recordSuccess(
+  context: JobContext,
+  task: Task,
+  statistic: Task['statistic'],
+  effect: TaskEffect,
+): Promise<void> {
+  const done: Task = { ...task, status: 'SUCCESS', finishTimeMs: context.now(), statistic };
+  await context.change(
+    (job) => {
+      const { failure: _cured, ...sound } = effect.change(job);
+      return {
+        ...sound,
+        succeedTaskCount: job.succeedTaskCount + 1,
+        statistic: {
+          scannedRows: job.statistic.scannedRows + statistic.scannedRows,
+          loadBytes: job.statistic.loadBytes + statistic.loadBytes,
+        },
+      };
+    },
+    {
+      tasks: [done],
+      settled: [task.id],
+      ...(effect.progress === undefined ? {} : { progress: effect.progress }),
+    },
+  );
+}
+
+async function recordFailure(context: JobContext, task: Task, error: ProxyError): Promise<void> {
+  const failed: Task = {
+    ...task,
+    status: 'FAILED',
+    errorMessage: error.message,
+    finishTimeMs: context.now(),
+  };
+  await context.change((job) => ({ ...job, failedTaskCount: job.failedTaskCount + 1 }), {
+    tasks: [failed],
+  });
+}
