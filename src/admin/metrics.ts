@@ -1,0 +1,62 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { Job } from '../model/job.ts';
+
+const STATUSES = ['PENDING', 'RUNNING', 'PAUSED', 'STOPPED', 'FINISHED'] as const;
+
+/**
+ * The metrics page. Figures of jobs are read from the catalog at each scrape, so they are right
+ * whichever thread runs the job, and start where they were after a restart. Names follow Doris'
+ * `streaming_job_*` metrics (cdc-semantics.md §7.4).
+ */
+export function makeMetrics(jobs: () => readonly Job[]): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const byStatus = new Gauge({
+    name: 'streaming_jobs',
+    help: 'Streaming jobs by status',
+    labelNames: ['status'],
+    registers: [],
+    collect() {
+      const counts = new Map<string, number>(STATUSES.map((status) => [status, 0]));
+      for (const job of jobs()) counts.set(job.status, (counts.get(job.status) ?? 0) + 1);
+      for (const [status, count] of counts) this.set({ status }, count);
+    },
+  });
+  registry.registerMetric(byStatus);
+  const perJob = (name: string, help: string, value: (job: Job) => number): void => {
+    const counter = new Counter({
+      name,
+      help,
+      labelNames: ['job_id', 'job_name'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const job of jobs()) {
+          this.inc({ job_id: String(job.id), job_name: job.name }, value(job));
+        }
+      },
+    });
+    registry.registerMetric(counter);
+  };
+  perJob(
+    'streaming_job_per_job_scanned_rows',
+    'Rows read from the source',
+    (job) => job.statistic.scannedRows,
+  );
+  perJob(
+    'streaming_job_per_job_load_bytes',
+    'Bytes loaded into Doris',
+    (job) => job.statistic.loadBytes,
+  );
+  perJob(
+    'streaming_job_per_job_succeed_task_count',
+    'Tasks that succeeded',
+    (job) => job.succeedTaskCount,
+  );
+  perJob(
+    'streaming_job_per_job_failed_task_count',
+    'Tasks that failed',
+    (job) => job.failedTaskCount,
+  );
+  return registry;
+}

@@ -1,0 +1,278 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+/** A wrong configuration: one line for the user, exit code 2. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Config {
+  readonly listen: Endpoint;
+  readonly frontends: readonly Endpoint[];
+  readonly frontendsHttp: readonly Endpoint[];
+  readonly dorisUser: string;
+  readonly dorisPassword: string;
+  readonly dataDir: string;
+  readonly keyFile: string;
+  /** Undefined: `off`. */
+  readonly admin: Endpoint | undefined;
+  readonly logLevel: string;
+  readonly jobThreads: number;
+  readonly maxStreamingJobs: number;
+  readonly taskHistoryMax: number;
+}
+
+interface Option {
+  /** Flag without dashes. The environment variable is `DJP_` and the flag in upper case, `-` as `_`. */
+  readonly flag: string;
+  readonly argument: string;
+  readonly default: string;
+  readonly help: string;
+  readonly repeatable?: true;
+  /** Not accepted as a flag: the process list shows flags to everybody. */
+  readonly secret?: true;
+}
+
+/** Every option, once: flags, environment variables, keys of the `--config` file and the help text are made of this table. */
+const OPTIONS = [
+  {
+    flag: 'listen',
+    argument: 'HOST:PORT',
+    default: '127.0.0.1:9031',
+    help: 'MySQL port for clients; port 0 = any free one',
+  },
+  {
+    flag: 'fe',
+    argument: 'HOST:PORT',
+    default: '127.0.0.1:9030',
+    help: 'query port of a Doris FE; may be given several times',
+    repeatable: true,
+  },
+  {
+    flag: 'fe-http',
+    argument: 'HOST:PORT',
+    default: '',
+    help: 'HTTP port of a Doris FE, for Stream Load (default: the hosts of --fe, port 8030)',
+    repeatable: true,
+  },
+  {
+    flag: 'doris-user',
+    argument: 'NAME',
+    default: 'root',
+    help: 'service account that creates target tables and loads',
+  },
+  {
+    flag: 'doris-password',
+    argument: 'TEXT',
+    default: '',
+    help: 'its password; environment or file only',
+    secret: true,
+  },
+  {
+    flag: 'doris-password-file',
+    argument: 'FILE',
+    default: '',
+    help: 'file that holds the password',
+  },
+  { flag: 'data-dir', argument: 'DIR', default: './data', help: 'where the catalog lives' },
+  {
+    flag: 'key-file',
+    argument: 'FILE',
+    default: '',
+    help: 'key that encrypts source passwords; made when missing (default: DIR/key)',
+  },
+  {
+    flag: 'admin',
+    argument: 'HOST:PORT',
+    default: '127.0.0.1:8031',
+    help: 'metrics and health over HTTP; off = none',
+  },
+  {
+    flag: 'log-level',
+    argument: 'LEVEL',
+    default: 'info',
+    help: 'fatal, error, warn, info, debug, trace',
+  },
+  {
+    flag: 'job-threads',
+    argument: 'N',
+    default: String(Math.max(1, availableParallelism() - 1)),
+    help: 'threads that run jobs; started when there are jobs for them',
+  },
+  {
+    flag: 'max-streaming-job-num',
+    argument: 'N',
+    default: '1024',
+    help: 'streaming jobs that may exist',
+  },
+  {
+    flag: 'max-streaming-task-show-count',
+    argument: 'N',
+    default: '100',
+    help: 'tasks of each job that tasks() remembers',
+  },
+] as const satisfies readonly Option[];
+
+type Flag = (typeof OPTIONS)[number]['flag'];
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'];
+
+/** The text of `--help`. */
+export function helpText(): string {
+  const lines = OPTIONS.map((option: Option) => {
+    const fallback = option.default === '' ? '' : ` [${option.default}]`;
+    const name = option.secret === true ? environmentName(option.flag) : `--${option.flag}`;
+    return `  ${`${name} ${option.argument}`.padEnd(38)}${option.help}${fallback}`;
+  });
+  return [
+    'Usage: doris-job-proxy start [options]',
+    '',
+    'Looks like a Doris FE to every MySQL client, relays to the real one, and runs streaming jobs.',
+    '',
+    ...lines,
+    `  ${'--config FILE'.padEnd(38)}JSON file with the options above as keys`,
+    '',
+    'Each option is also an environment variable: DJP_ and its name in upper case (DJP_LISTEN).',
+    'A flag wins over the environment, the environment over the file.',
+  ].join('\n');
+}
+
+function environmentName(flag: string): string {
+  return `DJP_${flag.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/**
+ * Reads flags, environment and file, in this order of precedence.
+ *
+ * @param args What follows `start`.
+ * @throws ConfigError naming the option and what it takes.
+ */
+export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Config {
+  const flags = parseFlags(args);
+  const config = flags['config'] as string | undefined;
+  const file = config === undefined ? {} : readConfigFile(config);
+  const values = (flag: Flag): readonly string[] => {
+    const option: Option = OPTIONS.find((found) => found.flag === flag) as Option;
+    const given = flags[flag] ?? split(option, env[environmentName(flag)]) ?? file[flag];
+    if (given === undefined) return option.default === '' ? [] : [option.default];
+    return typeof given === 'object' ? given.map(String) : [String(given)];
+  };
+  const value = (flag: Flag): string => values(flag).at(-1) ?? '';
+
+  const frontends = values('fe').map((text) => endpoint('fe', text));
+  const frontendsHttp = values('fe-http').map((text) => endpoint('fe-http', text));
+  const dataDir = path.resolve(value('data-dir'));
+  return {
+    listen: endpoint('listen', value('listen')),
+    frontends,
+    frontendsHttp:
+      frontendsHttp.length > 0
+        ? frontendsHttp
+        : frontends.map(({ host }) => ({ host, port: 8030 })),
+    dorisUser: value('doris-user'),
+    dorisPassword: readPassword(value('doris-password'), value('doris-password-file')),
+    dataDir,
+    keyFile: path.resolve(value('key-file') || path.join(dataDir, 'key')),
+    admin: value('admin') === 'off' ? undefined : endpoint('admin', value('admin')),
+    logLevel: oneOf('log-level', value('log-level'), LOG_LEVELS),
+    jobThreads: integer('job-threads', value('job-threads'), 1, 64),
+    maxStreamingJobs: integer('max-streaming-job-num', value('max-streaming-job-num'), 0, 1e6),
+    taskHistoryMax: integer(
+      'max-streaming-task-show-count',
+      value('max-streaming-task-show-count'),
+      0,
+      1e5,
+    ),
+  };
+}
+
+type Given = Record<string, string | number | readonly (string | number)[] | undefined>;
+
+function parseFlags(args: readonly string[]): Given {
+  const options: Record<string, { type: 'string'; multiple: boolean }> = {
+    config: { type: 'string', multiple: false },
+  };
+  for (const option of OPTIONS as readonly Option[]) {
+    if (option.secret !== true) {
+      options[option.flag] = { type: 'string', multiple: option.repeatable === true };
+    }
+  }
+  try {
+    return parseArgs({ args: [...args], options, strict: true }).values;
+  } catch (error) {
+    const text = (error as Error).message.split('.')[0];
+    throw new ConfigError(`${text}. See doris-job-proxy --help`, { cause: error });
+  }
+}
+
+function split(option: Option, text: string | undefined): string[] | undefined {
+  if (text === undefined) return undefined;
+  return option.repeatable === true ? text.split(',').map((part) => part.trim()) : [text];
+}
+
+function readConfigFile(file: string): Given {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new ConfigError(`--config ${file}: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new ConfigError(`--config ${file}: a JSON object is expected`);
+  }
+  const known = new Set<string>(OPTIONS.map((option) => option.flag));
+  const unknown = Object.keys(parsed).find((key) => !known.has(key));
+  if (unknown !== undefined) throw new ConfigError(`--config ${file}: unknown key "${unknown}"`);
+  for (const [key, value] of Object.entries(parsed)) {
+    const items: unknown[] = Array.isArray(value) ? value : [value];
+    if (!items.every((item) => typeof item === 'string' || typeof item === 'number')) {
+      throw new ConfigError(
+        `--config ${file}: "${key}" must be a text, a number or a list of them`,
+      );
+    }
+  }
+  return parsed as Given;
+}
+
+function readPassword(given: string, file: string): string {
+  if (given !== '' || file === '') return given;
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new ConfigError(`--doris-password-file: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** `host:port`, `[v6]:port`. */
+function endpoint(flag: Flag, text: string): Endpoint {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw new ConfigError(`--${flag}: HOST:PORT is expected, got "${text}"`);
+  }
+  return { host: match[1] ?? match[2] ?? '', port };
+}
+
+function integer(flag: Flag, text: string, min: number, max: number): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || number < min || number > max) {
+    throw new ConfigError(
+      `--${flag}: a whole number from ${min} to ${max} is expected, got "${text}"`,
+    );
+  }
+  return number;
+}
+
+function oneOf(flag: Flag, text: string, allowed: readonly string[]): string {
+  if (!allowed.includes(text)) {
+    throw new ConfigError(`--${flag}: one of ${allowed.join(', ')} is expected, got "${text}"`);
+  }
+  return text;
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+import { pino } from 'pino';
+import { ConfigError, helpText, readConfig, type Config } from './config.ts';
+import { ProxyError } from './model/error.ts';
+import { serve } from './server.ts';
+
+/** Exit codes: 0 stopped by a signal, 1 failed, 2 wrong configuration. */
+async function main(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  if (command === undefined || command === 'help' || args.includes('--help')) {
+    process.stdout.write(`${helpText()}\n`);
+    return command === undefined ? 2 : 0;
+  }
+  let config: Config;
+  try {
+    if (command !== 'start') throw new ConfigError(`unknown command "${command}". See --help`);
+    config = readConfig(rest, process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`doris-job-proxy: ${error.message}\n`);
+    return 2;
+  }
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => stop.abort());
+  }
+  const log = pino({ level: config.logLevel, base: { pid: process.pid } }, pino.destination(2));
+  try {
+    await serve(config, log, stop.signal, (ready) => {
+      process.stdout.write(`ready ${JSON.stringify(ready)}\n`);
+    });
+    return 0;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (error instanceof ProxyError || code === 'EADDRINUSE' || code === 'EACCES') {
+      process.stderr.write(`doris-job-proxy: ${(error as Error).message}\n`);
+    } else {
+      log.fatal({ err: error }, 'failed');
+    }
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { AdminServer } from '../../src/admin/http-server.ts';
+import { makeMetrics } from '../../src/admin/metrics.ts';
+import type { Job } from '../../src/model/job.ts';
+
+const job: Job = {
+  id: 7,
+  name: 'sync',
+  definer: 'root',
+  comment: '',
+  sourceType: 'MYSQL',
+  sourceProperties: {},
+  targetDatabase: 'd',
+  targetProperties: {},
+  jobProperties: {},
+  createTimeMs: 1,
+  status: 'RUNNING',
+  succeedTaskCount: 3,
+  failedTaskCount: 1,
+  canceledTaskCount: 0,
+  statistic: { scannedRows: 24, loadBytes: 1146 },
+  tables: [],
+  snapshotPending: false,
+  epoch: 1,
+};
+
+test('metrics are what the catalog says at the moment of the scrape', async () => {
+  let jobs = [job];
+  await using admin = await AdminServer.open({
+    host: '127.0.0.1',
+    port: 0,
+    metrics: makeMetrics(() => jobs),
+    ready: () => true,
+  });
+  const scrape = async (): Promise<string> =>
+    await (await fetch(`http://${admin.address}/metrics`)).text();
+  expect(await scrape()).toContain(
+    'streaming_job_per_job_scanned_rows{job_id="7",job_name="sync"} 24',
+  );
+  expect(await scrape()).toContain('streaming_jobs{status="RUNNING"} 1');
+  jobs = [];
+  const after = await scrape();
+  expect(after).not.toContain('job_name="sync"');
+  expect(after).toContain('streaming_jobs{status="RUNNING"} 0');
+});
+
+test('health is told apart from readiness, and nothing else is served', async () => {
+  let ready = false;
+  await using admin = await AdminServer.open({
+    host: '127.0.0.1',
+    port: 0,
+    metrics: makeMetrics(() => []),
+    ready: () => ready,
+  });
+  const status = async (path: string, init?: RequestInit): Promise<number> =>
+    (await fetch(`http://${admin.address}${path}`, init)).status;
+  expect(await status('/healthz')).toBe(200);
+  expect(await status('/readyz')).toBe(503);
+  ready = true;
+  expect(await status('/readyz')).toBe(200);
+  expect(await status('/etc/passwd')).toBe(404);
+  expect(await status('/healthz', { method: 'POST' })).toBe(405);
+});

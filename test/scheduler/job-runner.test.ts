@@ -1,0 +1,286 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Catalog, type Along } from '../../src/catalog/catalog.ts';
+import { ProxyError } from '../../src/model/error.ts';
+import type { Job } from '../../src/model/job.ts';
+import { runJob, type RunnerParts } from '../../src/scheduler/job-runner.ts';
+import { FakeSource, FakeTarget, spec, type Transaction } from '../support/fake-world.ts';
+
+const [T1, T2] = [spec('t1'), spec('t2')];
+const log = pino({ level: 'silent' });
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(path.join(tmpdir(), 'djp-runner-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+const openCatalog = (): Promise<Catalog> =>
+  Catalog.open({ directory, keyFile: path.join(directory, 'key'), taskHistoryMax: 1000 });
+
+const newJob = (position: Job['position']): Job => ({
+  id: 1,
+  name: 'j',
+  definer: 'root',
+  comment: '',
+  sourceType: 'MYSQL',
+  sourceProperties: { snapshot_split_size: '4' },
+  targetDatabase: 'd',
+  targetProperties: {},
+  jobProperties: {},
+  createTimeMs: 1,
+  status: 'PENDING',
+  succeedTaskCount: 0,
+  failedTaskCount: 0,
+  canceledTaskCount: 0,
+  statistic: { scannedRows: 0, loadBytes: 0 },
+  tables: [T1, T2],
+  snapshotPending: true,
+  epoch: 1,
+  ...(position === undefined ? {} : { position }),
+});
+
+class World {
+  readonly source = new FakeSource([T1, T2]);
+  readonly target = new FakeTarget();
+  catalog!: Catalog;
+
+  parts(extra: Partial<RunnerParts> = {}): RunnerParts {
+    return {
+      catalog: this.catalog,
+      target: this.target,
+      openSource: () => Promise.resolve(this.source),
+      limits: { rowsMax: 5, bytesMax: 1e6, ageMs: 1, idleMs: 1 },
+      log,
+      now: Date.now,
+      sleep: () => Promise.resolve(),
+      ...extra,
+    };
+  }
+
+  /** Runs until the target equals the source and stays so, then stops the runner. */
+  async settle(): Promise<void> {
+    const stop = new AbortController();
+    const epoch = this.catalog.job(1)!.epoch;
+    const run = runJob(this.parts(), 1, epoch, stop.signal);
+    try {
+      await vi.waitFor(
+        () => {
+          expect(this.catalog.job(1)).toMatchObject({ status: 'RUNNING', snapshotPending: false });
+          expect(this.catalog.job(1)!.position).toMatchObject({ pos: this.source.log.length });
+          this.expectEqual();
+        },
+        { timeout: 5000, interval: 2 },
+      );
+    } finally {
+      stop.abort();
+      await run;
+    }
+  }
+
+  expectEqual(): void {
+    for (const table of [T1, T2]) {
+      const found = this.target.tables.get(table.target) ?? new Map<string, string>();
+      expect(Object.fromEntries(found)).toEqual(Object.fromEntries(this.source.rows(table)));
+    }
+  }
+}
+
+const transactions = fc.array(
+  fc.oneof(
+    {
+      weight: 9,
+      arbitrary: fc.array(
+        fc.record({
+          table: fc.constantFrom(T1, T2),
+          key: fc.nat(8),
+          value: fc.option(fc.string({ maxLength: 3 }), { nil: undefined }),
+        }),
+        { minLength: 1, maxLength: 12 },
+      ),
+    },
+    { weight: 1, arbitrary: fc.constantFrom({ truncate: T1 }, { truncate: T2 }) },
+  ),
+  { maxLength: 12 },
+) as fc.Arbitrary<Transaction[]>;
+
+/** Thrown at a step where the process is to die: nothing after it happens, not even clean-up in the catalog. */
+class Killed extends Error {}
+
+/** A catalog whose next changes may be the last thing the process does. */
+function dying(catalog: Catalog, step: (what: string) => void): Catalog {
+  return new Proxy(catalog, {
+    get(on, name) {
+      if (name === 'changeJob') {
+        return async (id: number, change: (job: Job) => Job, along?: Along) => {
+          step('before change');
+          const job = await on.changeJob(id, change, along);
+          step('after change');
+          return job;
+        };
+      }
+      const value: unknown = Reflect.get(on, name, on);
+      return typeof value === 'function' ? value.bind(on) : value;
+    },
+  });
+}
+
+test('whatever the source does, the target ends equal, and no key comes twice in a load', async () => {
+  await fc.assert(
+    fc.asyncProperty(transactions, transactions, async (before, after) => {
+      rmSync(directory, { recursive: true, force: true });
+      const world = new World();
+      world.source.log.push(...before);
+      await using catalog = await openCatalog();
+      world.catalog = catalog;
+      await catalog.createJob(newJob(await world.source.safePosition()), '');
+      world.source.log.push(...after);
+      await world.settle();
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('killed at any step, before or after any effect, it ends equal and loads no label twice', async () => {
+  const before: Transaction[] = Array.from({ length: 9 }, (_, key) => [
+    { table: T1, key, value: `s${key}` },
+    { table: T2, key, value: `s${key}` },
+  ]);
+  const after: Transaction[] = [
+    [
+      { table: T1, key: 1, value: 'a' },
+      { table: T2, key: 2, value: 'b' },
+    ],
+    Array.from({ length: 14 }, (_, key) => ({ table: T1, key, value: `big${key}` })),
+    { truncate: T2 },
+    [
+      { table: T2, key: 1, value: 'after' },
+      { table: T1, key: 3, value: undefined },
+    ],
+  ];
+  let steps = 0;
+  for (let killAt = 1; ; killAt++) {
+    rmSync(directory, { recursive: true, force: true });
+    const world = new World();
+    world.source.log.push(...before);
+    let killed = false;
+    {
+      await using catalog = await openCatalog();
+      await catalog.createJob(newJob(await world.source.safePosition()), '');
+      world.source.log.push(...after);
+      const stop = new AbortController();
+      let count = 0;
+      const step = (): void => {
+        // Once dead, every further step of what still unwinds is refused: a killed process does nothing.
+        if (killed || ++count === killAt) {
+          killed = true;
+          stop.abort();
+          throw new Killed();
+        }
+      };
+      world.target.step = step;
+      world.catalog = dying(catalog, step);
+      const run = runJob(world.parts(), 1, 1, stop.signal);
+      await vi.waitFor(
+        () => {
+          if (!killed) {
+            expect(catalog.job(1)!.position).toMatchObject({ pos: world.source.log.length });
+          }
+        },
+        { timeout: 5000, interval: 2 },
+      );
+      stop.abort();
+      await run;
+      steps = count;
+    }
+    world.target.step = () => undefined;
+    await using catalog = await openCatalog();
+    world.catalog = catalog;
+    await catalog.changeJob(1, (job) => ({ ...job, status: 'PENDING', epoch: job.epoch + 1 }));
+    await world.settle();
+    expect(catalog.intents(1)).toEqual([]);
+    if (!killed) break;
+  }
+  // The run above must have had many places to die at, or the test shows nothing.
+  expect(steps).toBeGreaterThan(30);
+}, 60_000);
+
+test('a refused row pauses the job with the reason, and after the cure it goes on under the same label', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
+  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  const labels: string[] = [];
+  world.target.refuse = (label) => {
+    labels.push(label);
+    return new ProxyError('TARGET_DATA', 'table t1: too many filtered rows');
+  };
+  await runJob(world.parts(), 1, 1, new AbortController().signal);
+  expect(catalog.job(1)).toMatchObject({
+    status: 'PAUSED',
+    failedTaskCount: 1,
+    failure: {
+      code: 'TOO_MANY_FAILURE_ROWS_ERR',
+      message: 'table t1: too many filtered rows',
+    },
+  });
+  expect(catalog.tasks(1)[0]).toMatchObject({ status: 'FAILED' });
+  world.target.refuse = undefined;
+  await catalog.changeJob(1, (job) => ({ ...job, status: 'PENDING', epoch: job.epoch + 1 }));
+  await world.settle();
+  expect(catalog.job(1)).not.toHaveProperty('failure');
+  expect(labels).toHaveLength(1);
+});
+
+test('a failure that passes is retried quietly; one that stays pauses the job', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  let attempts = 0;
+  const openSource = (): Promise<FakeSource> => {
+    attempts++;
+    return Promise.reject(new ProxyError('SOURCE_UNREACHABLE', 'connect ECONNREFUSED'));
+  };
+  await runJob(world.parts({ openSource }), 1, 1, new AbortController().signal);
+  expect(attempts).toBe(4);
+  expect(catalog.job(1)).toMatchObject({
+    status: 'PAUSED',
+    failure: { code: 'GET_REMOTE_DATA_ERROR', message: 'connect ECONNREFUSED' },
+  });
+});
+
+test('a runner whose job was paused writes nothing any more', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
+  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  world.target.step = (what) => {
+    if (what !== 'after load') return;
+    void catalog.changeJob(1, (job) => ({ ...job, status: 'PAUSED', epoch: job.epoch + 1 }));
+  };
+  await runJob(world.parts(), 1, 1, new AbortController().signal);
+  expect(catalog.job(1)).toMatchObject({ status: 'PAUSED', succeedTaskCount: 0 });
+  expect(catalog.intents(1)).toHaveLength(1);
+});
+
+test('a bug of ours pauses its job and says so', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  const openSource = (): Promise<FakeSource> => Promise.reject(new TypeError('x is undefined'));
+  await runJob(world.parts({ openSource }), 1, 1, new AbortController().signal);
+  expect(catalog.job(1)?.failure).toEqual({
+    code: 'CANNOT_RESUME_ERR',
+    message: 'internal error: x is undefined',
+  });
+});
