@@ -1,8 +1,9 @@
 import { installServers } from './servers.ts';
+import { buildProxy } from './support/proxy.ts';
 
-/** Vitest's global set-up of the integration tests: every server is here before the first file runs. */
+/** Vitest's global set-up of the integration tests: the servers are here and the proxy is built before the first file runs. */
 export async function setup(): Promise<void> {
-  await installServers();
+  await Promise.all([installServers(), buildProxy()]);
 }
 
 // `npm run servers`

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   givenMysql,
@@ -100,14 +100,14 @@ export function mariadbCli(args: readonly string[], input = ''): ReturnType<type
 export async function installServers(): Promise<void> {
   // apt locks its state: the two Debian packages in turn, MySQL's own apt state beside them.
   const debian = async (): Promise<void> => {
-    await install('mariadb');
-    await install('postgres15');
+    await ensure('mariadb');
+    await ensure('postgres15');
   };
-  await Promise.all([install('mysql'), debian()]);
+  await Promise.all([ensure('mysql'), debian()]);
   available('postgres18');
 }
 
-async function install(kind: keyof typeof INSTALL): Promise<void> {
+async function ensure(kind: keyof typeof INSTALL): Promise<void> {
   if (process.env[URL_VARIABLE[kind]] || PRESENT[kind]()) return;
   const startMs = Date.now();
   try {
@@ -137,39 +137,25 @@ const INSTALL = {
       );
     }
   },
-  mariadb: () => aptInstall('mariadb', 'mariadb-server', 'TEST_MARIADB_URL'),
-  postgres15: () => aptInstall('postgres15', 'postgresql-15', 'TEST_POSTGRES_URL'),
+  mariadb: () => aptInstall('mariadb', ['mariadb-server-core', 'mariadb-client-core']),
+  postgres15: () => aptInstall('postgres15', ['postgresql-15']),
 };
 
-async function aptInstall(kind: ServerKind, name: string, variable: string): Promise<void> {
+async function aptInstall(kind: ServerKind, packages: readonly string[]): Promise<void> {
   const apt = findProgram('apt-get');
   if (apt === undefined || !isRoot) {
-    throw new Error(`${kind} is not here: install the package ${name}, or set ${variable}`);
+    throw new Error(
+      `${kind} is not here: install ${packages.join(' and ')}, or set ${URL_VARIABLE[kind]}`,
+    );
   }
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  // A machine that was just made has no package lists yet.
-  if (
-    !existsSync('/var/lib/apt/lists') ||
-    (await run({ program: 'apt-cache', args: ['show', name] })).code !== 0
-  ) {
-    await runChecked({ program: apt, args: ['update', '-qq'], env }, 180_000);
-  }
-  const args = [
-    'install',
-    '-y',
-    '-qq',
-    '--no-install-recommends',
-    '-o',
-    'DPkg::Lock::Timeout=120',
-    name,
-  ];
-  try {
-    await runChecked({ program: apt, args, env }, 300_000);
-  } catch {
-    // Old lists name files that the mirror no longer has.
-    await runChecked({ program: apt, args: ['update', '-qq'], env }, 180_000);
-    await runChecked({ program: apt, args, env }, 300_000);
-  }
+  const options = ['-y', '-qq', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
+  const install = { program: apt, args: ['install', ...options, ...packages], env };
+  const first = await run(install, { timeoutMs: 300_000 });
+  if (first.code === 0) return;
+  // A machine that was just made has no package lists; old ones name files that the mirror has dropped.
+  await runChecked({ program: apt, args: ['update', '-qq'], env }, 180_000);
+  await runChecked(install, 300_000);
 }
 
 function givenUrl(kind: ServerKind, options: readonly string[]): string | undefined {

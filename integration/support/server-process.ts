@@ -132,7 +132,7 @@ export class ServerProcess {
    * Asks `probe` until it does not throw.
    * @throws when the program ends first or `timeoutMs` pass; the message holds the end of the log.
    */
-  async ready(probe: () => Promise<void>, timeoutMs = 60_000): Promise<void> {
+  async ready(probe: () => void | Promise<void>, timeoutMs = 60_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       if (!this.running)
