@@ -12,6 +12,7 @@ import { FakeSource, FakeTarget, spec, type Transaction } from '../support/fake-
 
 const [T1, T2] = [spec('t1'), spec('t2')];
 const log = pino({ level: 'silent' });
+const bug = (): Promise<FakeSource> => Promise.reject(new TypeError('x is undefined'));
 
 let directory: string;
 beforeEach(() => {
@@ -277,8 +278,7 @@ test('a bug of ours pauses its job and says so', async () => {
   await using catalog = await openCatalog();
   world.catalog = catalog;
   await catalog.createJob(newJob(await world.source.safePosition()), '');
-  const openSource = (): Promise<FakeSource> => Promise.reject(new TypeError('x is undefined'));
-  await runJob(world.parts({ openSource }), 1, 1, new AbortController().signal);
+  await runJob(world.parts({ openSource: bug }), 1, 1, new AbortController().signal);
   expect(catalog.job(1)?.failure).toEqual({
     code: 'CANNOT_RESUME_ERR',
     message: 'internal error: x is undefined',

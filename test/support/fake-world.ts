@@ -1,5 +1,5 @@
 import type { Batch } from '../../src/encode/batch.ts';
-import { ProxyError } from '../../src/model/error.ts';
+import type { ProxyError } from '../../src/model/error.ts';
 import type { SnapshotSplit } from '../../src/model/job.ts';
 import type { MysqlPosition, Position } from '../../src/model/offset.ts';
 import { tableId, type TableSpec } from '../../src/model/table.ts';
