@@ -1,0 +1,158 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { recognize } from '../../src/sql/recognize.ts';
+
+const kind = (sql: string): string => {
+  const found = recognize(sql);
+  return found?.kind === 'job' ? found.statement.kind : (found?.kind ?? 'relay');
+};
+
+const CREATE =
+  'CREATE JOB j ON STREAMING FROM MYSQL ("user" = "root") TO DATABASE db ("table.create.properties.x" = "1")';
+
+describe('statements of ours', () => {
+  test.each<[string, string]>([
+    [CREATE, 'create'],
+    [`${CREATE};`, 'create'],
+    [`/* x */ ${CREATE} ;; -- done`, 'create'],
+    [`-- a\n# b\n${CREATE}`, 'create'],
+    [`\uFEFF${CREATE}\0`, 'create'],
+    ['create/**/job j on streaming from mysql to database db', 'create'],
+    ["PAUSE JOB WHERE jobname = 'x' ;", 'pause'],
+    ['pause\r\njob\twhere jobName="x"', 'pause'],
+    ["RESUME JOB where jobName = 'x'", 'resume'],
+    ["DROP JOB IF EXISTS where jobName = 'x'", 'drop'],
+    ["ALTER JOB x PROPERTIES('max_interval'='5')", 'alter'],
+    ["CANCEL TASK WHERE jobName = 'x' AND taskId = 5", 'cancel'],
+    ['select * from jobs(type=insert) where ExecuteType = "STREAMING"', 'query'],
+    ["SELECT * FROM TASKS('TYPE'='INSERT')", 'query'],
+    ['select * from jobs ("type" /* x */ = "insert") j, tasks("type"="insert") t', 'query'],
+    ['(select Id from jobs("type"="insert"))', 'query'],
+    ['with a as (select Id from jobs("type"="insert")) select * from a', 'query'],
+    ['explain select * from jobs("type"="insert")', 'query'],
+    ['insert into t select Id from jobs("type"="insert")', 'query'],
+    ['create table t as select Id from jobs("type"="insert")', 'query'],
+    ['select * from x join jobs("type"="mv") join tasks("type"="insert")', 'query'],
+  ])('%j', (sql, expected) => {
+    expect(kind(sql)).toBe(expected);
+  });
+});
+
+describe('statements of Doris, the ones that look like ours included', () => {
+  test.each([
+    '',
+    ';',
+    'select 1',
+    "select 'create job x'",
+    'select jobs from t',
+    'select * from `jobs`',
+    'select * from `jobs`("type"="insert")',
+    'select jobs (1)',
+    'select \'select * from jobs("type"="insert")\'',
+    'select 1 /* from jobs("type"="insert") */',
+    'select 1 -- from jobs("type"="insert")',
+    'select * from jobs("type"="mv")',
+    'select * from jobs()',
+    'select * from jobs("kind"="insert")',
+    'select * from jobs("type"="insert", "x"="y")',
+    'select * from jobs("type"="insert"',
+    'select jobs("type"="insert")',
+    'show jobs',
+    'create table job(id int)',
+    'create table jobs (id int)',
+    'create view v as select * from jobs("type"="insert")',
+    'DESC FUNCTION jobs("type"="insert")',
+    'select id from job',
+    'select job from task',
+    'drop table job',
+    'CREATE JOB j ON STREAMING DO INSERT INTO t SELECT * FROM S3("uri"="x")',
+    'CREATE JOB j ON SCHEDULE EVERY 1 MINUTE DO INSERT INTO t SELECT * FROM jobs("type"="insert")',
+    'CREATE JOB j ON SCHEDULE AT "2026-01-01" FROM MYSQL ("a"="b") TO DATABASE d',
+    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b"',
+    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b",) TO DATABASE d',
+    'CREATE JOB j ON STREAMING FROM MYSQL () TO DATABASE d',
+    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b") TO DATABASE d ("x"="y',
+    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b") TO DATABASE d extra',
+    'CREATE JOB j PROPERTIES("a"="b") ON STREAMING PROPERTIES("a"="b") FROM MYSQL TO DATABASE d',
+    'ALTER JOB j INSERT INTO t SELECT 1',
+    "ALTER JOB j PROPERTIES('a'='b') INSERT INTO t SELECT 1",
+    'PAUSE JOB x',
+    "PAUSE JOB WHERE jobname LIKE 'x'",
+    "PAUSE JOB WHERE (jobname = 'x')",
+    "PAUSE JOB WHERE jobname = 'x' AND 1 = 1",
+    'PAUSE JOB WHERE jobname = ?',
+    'PAUSE MATERIALIZED VIEW JOB ON mv',
+    "CANCEL TASK WHERE jobName = 'x' AND taskId = '5'",
+    "CANCEL TASK WHERE taskId = 5 AND taskId = 'x'",
+    'CANCEL MATERIALIZED VIEW TASK 1 ON mv',
+    'CREATE ROUTINE LOAD db.job ON t FROM KAFKA ("a"="b")',
+    'STOP SYNC JOB db.job',
+    'SHOW CREATE JOB j',
+    "pause'job' where jobname='x'",
+    'select 1; select id from job; select 2',
+  ])('%j', (sql) => {
+    expect(recognize(sql)).toBeUndefined();
+  });
+});
+
+describe('a batch with one of ours in it is refused whole', () => {
+  test.each([
+    `select 1; ${CREATE}`,
+    `${CREATE}; select 1`,
+    "PAUSE JOB WHERE jobname='a'; PAUSE JOB WHERE jobname='b'",
+    'select 1;; select * from jobs("type"="insert");',
+  ])('%j', (sql) => {
+    expect(kind(sql)).toBe('batch');
+  });
+
+  test('a semicolon inside a string separates nothing', () => {
+    expect(kind('ALTER JOB a PROPERTIES("x" = "1; drop job where jobname=2")')).toBe('alter');
+  });
+});
+
+test('a longer text is relayed unread, but not a job of thousands of tables', () => {
+  const filler = 'x'.repeat(70_000);
+  expect(kind(`select '${filler}' from jobs("type"="insert")`)).toBe('relay');
+  expect(
+    kind(`CREATE JOB j ON STREAMING FROM MYSQL ("include_tables"="${filler}") TO DATABASE d`),
+  ).toBe('create');
+});
+
+test('no text makes it throw', () => {
+  const words =
+    'CREATE ALTER PAUSE DROP CANCEL JOB TASK ON STREAMING FROM MYSQL TO DATABASE WHERE AND PROPERTIES COMMENT ' +
+    'jobname taskId jobs(type=insert) tasks("type"="insert") select * \'x\' "a"="b" ( ) , = ; . ` \' /* */ -- \n 5 ?';
+  const word = fc.constantFrom(...words.split(' '));
+  const texts = fc.oneof(
+    fc.array(word, { maxLength: 24 }).map((words) => words.join(' ')),
+    fc.string({ unit: 'binary' }).map((text) => `job ${text}`),
+  );
+  fc.assert(
+    fc.property(texts, (sql) => {
+      expect(() => recognize(sql)).not.toThrow();
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('whatever is quoted or commented never makes a statement ours', () => {
+  const bait = fc.constantFrom(
+    CREATE,
+    "DROP JOB WHERE jobname='x'",
+    'select * from jobs("type"="insert")',
+    '; PAUSE JOB WHERE jobname = "x";',
+  );
+  const hidden = fc.oneof(
+    bait.map((text) => `'${text.replaceAll("'", "''")}'`),
+    bait.map((text) => `"${text.replaceAll('"', '""')}"`),
+    bait.map((text) => `\`${text}\``),
+    bait.map((text) => `/* ${text} */ 1`),
+    bait.map((text) => `1 -- ${text}\n`),
+    bait.map((text) => `1 # ${text}\n`),
+  );
+  fc.assert(
+    fc.property(fc.array(hidden, { minLength: 1 }), (parts) => {
+      expect(recognize(`select ${parts.join(', ')} from t`)).toBeUndefined();
+    }),
+  );
+});
