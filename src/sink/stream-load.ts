@@ -1,0 +1,349 @@
+import { request as httpRequest } from 'node:http';
+import { Readable } from 'node:stream';
+import { Agent } from 'undici';
+import { DELETE_SIGN } from '../encode/row-layout.ts';
+import { Deadline } from './deadline.ts';
+import {
+  bareReply,
+  parseFrontendRefusal,
+  parseLabelState,
+  parseLoadReply,
+  type LabelState,
+  type LoadReply,
+} from './load-reply.ts';
+
+/** Where a server listens. */
+export interface HostPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The Doris cluster as seen over HTTP. */
+export interface DorisHttpOptions {
+  /** HTTP ports of the FEs; the one that answered last is asked first. */
+  readonly frontends: readonly HostPort[];
+  readonly user: string;
+  readonly password: string;
+}
+
+/** One load: may be sent any number of times, always with the same bytes. */
+export interface LoadRequest {
+  readonly database: string;
+  readonly table: string;
+  readonly label: string;
+  /** JSON lines, `__DORIS_DELETE_SIGN__` in every row. */
+  readonly body: readonly Buffer[];
+  /** Sum of the buffers' lengths. */
+  readonly bytes: number;
+  readonly strictMode: boolean;
+  /** 0..1 */
+  readonly maxFilterRatio: number;
+  /** Doris aborts the transaction after this time, in seconds. */
+  readonly timeoutS: number;
+}
+
+/** An FE that does not answer a request without a body within this time is passed over. */
+const FRONTEND_MS = 15_000;
+const CONNECT_MS = 10_000;
+/** The BE answers at the end of its own timeout at the latest; this is for the way there and back. */
+const ANSWER_MARGIN_MS = 30_000;
+/** An FE takes a BE out of its rounds after missing heartbeats; until then it may send us to a dead one. */
+const SUSPECT_MS = 15_000;
+const REDIRECTS_MAX = 4;
+/** Answers are a page of JSON; whatever is larger did not come from Doris. */
+const ANSWER_BYTES_MAX = 1 << 20;
+const ERROR_LOG_BYTES_MAX = 64 << 10;
+
+interface Target {
+  /** `http://host:port` */
+  readonly origin: string;
+  readonly path: string;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly location: string | undefined;
+  readonly text: string;
+}
+
+/**
+ * Stream Load over HTTP (doris-target.md §1): one attempt for each call, its outcome as a value. What to do
+ * about the outcome is decided in `doris-sink.ts`.
+ *
+ * Two legs. The FE only says which BE is next; it insists on `Expect`, which undici refuses to send, and reads
+ * no body, so it is asked with a body-less `node:http` request. The BE gets the body over a kept-alive connection.
+ * Credentials go out in a header of ours on both legs; the copy that the FE puts into `Location` is dropped unread.
+ */
+export class StreamLoadClient implements AsyncDisposable {
+  readonly #options: DorisHttpOptions;
+  readonly #authorization: string;
+  readonly #agent = new Agent({
+    connect: { timeout: CONNECT_MS },
+    maxResponseSize: ANSWER_BYTES_MAX,
+    // The deadline of each request rules; undici's own defaults would end a load after five minutes.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  /** BEs that failed lately, by origin, until when they are avoided (milliseconds since 1970). */
+  readonly #suspects = new Map<string, number>();
+  #preferred = 0;
+
+  constructor(options: DorisHttpOptions) {
+    this.#options = options;
+    const credentials = Buffer.from(`${options.user}:${options.password}`);
+    this.#authorization = `Basic ${credentials.toString('base64')}`;
+  }
+
+  /**
+   * Sends the load once, to the BE that an FE chooses.
+   * @throws the reason of `signal` when it aborts; everything else is a reply.
+   */
+  async load(load: LoadRequest, signal: AbortSignal): Promise<LoadReply> {
+    const target = await this.#chooseBackend(load, signal);
+    if ('verdict' in target) return target;
+    using deadline = new Deadline(signal, load.timeoutS * 1000 + ANSWER_MARGIN_MS);
+    try {
+      const response = await this.#agent.request({
+        origin: target.origin,
+        path: target.path,
+        method: 'PUT',
+        headers: { ...this.#headers(load), 'content-length': String(load.bytes) },
+        // A fresh reader of the same buffers for each attempt; they are written one by one and never joined.
+        body: Readable.from(load.body, { objectMode: false }),
+        signal: deadline.signal,
+      });
+      const reply = parseLoadReply(response.statusCode, await response.body.text());
+      this.#suspects.delete(target.origin);
+      return reply;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#suspects.set(target.origin, Date.now() + SUSPECT_MS);
+      return bareReply(
+        neverConnected(error) ? 'unreachable' : 'unknown',
+        `BE ${target.origin}: ${describe(error)}`,
+      );
+    }
+  }
+
+  /**
+   * State of a label at the master FE, or the reply that says why it cannot be had.
+   * @throws the reason of `signal` when it aborts.
+   */
+  async labelState(
+    database: string,
+    label: string,
+    signal: AbortSignal,
+  ): Promise<LabelState | LoadReply> {
+    const path = `/api/${encodeURIComponent(database)}/get_load_state?label=${encodeURIComponent(label)}`;
+    let failure = bareReply('unreachable', 'no FE is configured');
+    for (const origin of this.#frontendOrigins()) {
+      const answer = await this.#get({ origin, path }, signal);
+      if ('verdict' in answer) {
+        failure = answer;
+        continue;
+      }
+      return parseLabelState(answer.status, answer.text);
+    }
+    return failure;
+  }
+
+  /**
+   * Beginning of the error log of a load, at most 64 KiB; undefined when the BE does not hand it out.
+   * @throws the reason of `signal` when it aborts.
+   */
+  async errorLog(url: string, signal: AbortSignal): Promise<string | undefined> {
+    const target = targetOf(url);
+    if (target === undefined) return undefined;
+    using deadline = new Deadline(signal, FRONTEND_MS);
+    try {
+      const { body, statusCode } = await this.#agent.request({
+        ...target,
+        method: 'GET',
+        signal: deadline.signal,
+      });
+      let text = '';
+      body.setEncoding('utf8');
+      for await (const piece of body) {
+        text += piece as string;
+        if (text.length >= ERROR_LOG_BYTES_MAX) break;
+      }
+      return statusCode === 200 ? text.slice(0, ERROR_LOG_BYTES_MAX) : undefined;
+    } catch {
+      // The log is an extra; Doris' own message is reported without it.
+      signal.throwIfAborted();
+      return undefined;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  /** Asks for a BE, again while the answer is one that just failed: an FE goes round its BEs. */
+  async #chooseBackend(load: LoadRequest, signal: AbortSignal): Promise<Target | LoadReply> {
+    for (let asked = 1; ; asked++) {
+      const target = await this.#askForBackend(load, signal);
+      if ('verdict' in target || asked === REDIRECTS_MAX) return target;
+      const avoidUntil = this.#suspects.get(target.origin);
+      if (avoidUntil === undefined || avoidUntil <= Date.now()) return target;
+    }
+  }
+
+  async #askForBackend(load: LoadRequest, signal: AbortSignal): Promise<Target | LoadReply> {
+    const path = `/api/${encodeURIComponent(load.database)}/${encodeURIComponent(load.table)}/_stream_load`;
+    let failure = bareReply('unreachable', 'no FE is configured');
+    for (const origin of this.#frontendOrigins()) {
+      const answer = await this.#put({ origin, path }, this.#headers(load), signal);
+      const target = 'verdict' in answer ? answer : redirectTarget(origin, answer);
+      if (!('verdict' in target) || target.verdict !== 'unreachable') return target;
+      failure = target;
+    }
+    return failure;
+  }
+
+  /** The FEs, the one that answered last first. The caller leaves the loop when it has its answer. */
+  *#frontendOrigins(): Generator<string> {
+    const { frontends } = this.#options;
+    const first = this.#preferred;
+    for (let i = 0; i < frontends.length; i++) {
+      this.#preferred = (first + i) % frontends.length;
+      const frontend = frontends[this.#preferred];
+      if (frontend !== undefined) yield originOf(frontend);
+    }
+  }
+
+  #headers(load: LoadRequest): Record<string, string> {
+    return {
+      authorization: this.#authorization,
+      label: load.label,
+      format: 'json',
+      read_json_by_line: 'true',
+      strict_mode: String(load.strictMode),
+      max_filter_ratio: String(load.maxFilterRatio),
+      hidden_columns: DELETE_SIGN,
+      timeout: String(load.timeoutS),
+      // Values carry no offset, but functions and defaults of the target may depend on the zone.
+      timezone: '+00:00',
+      // A table property may turn group commit on, which would take the label away.
+      group_commit: 'off_mode',
+    };
+  }
+
+  /** The FE leg. A 100 is not waited for: there is no body that it could permit. */
+  async #put(
+    target: Target,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Answer | LoadReply> {
+    using deadline = new Deadline(signal, FRONTEND_MS);
+    try {
+      return await new Promise<Answer>((resolve, reject) => {
+        const request = httpRequest(target.origin + target.path, {
+          method: 'PUT',
+          headers: { ...headers, expect: '100-continue', 'content-length': 0 },
+          signal: deadline.signal,
+          agent: false,
+        });
+        request.once('error', reject);
+        request.once('response', (response) => {
+          let text = '';
+          response.setEncoding('utf8');
+          response.on('data', (piece: string) => {
+            if (text.length < ANSWER_BYTES_MAX) text += piece;
+          });
+          response.once('error', reject);
+          response.once('end', () => {
+            resolve({
+              status: response.statusCode ?? 0,
+              location: response.headers.location,
+              text,
+            });
+          });
+        });
+        request.end();
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      return bareReply('unreachable', `FE ${target.origin}: ${describe(error)}`);
+    }
+  }
+
+  /** A GET at an FE, following the one redirect from a follower to the master. */
+  async #get(target: Target, signal: AbortSignal): Promise<Answer | LoadReply> {
+    using deadline = new Deadline(signal, FRONTEND_MS);
+    let at = target;
+    try {
+      for (let hop = 0; ; hop++) {
+        const response = await this.#agent.request({
+          ...at,
+          method: 'GET',
+          headers: { authorization: this.#authorization },
+          signal: deadline.signal,
+        });
+        const text = await response.body.text();
+        const { location } = response.headers;
+        const next = typeof location === 'string' && hop === 0 ? targetOf(location) : undefined;
+        if (response.statusCode !== 307 || next === undefined) {
+          return { status: response.statusCode, location: undefined, text };
+        }
+        at = next;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      return bareReply('unreachable', `FE ${at.origin}: ${describe(error)}`);
+    }
+  }
+}
+
+/** The BE in a 307, or why there is none. `Location` holds the password in clear: it is never part of a message. */
+function redirectTarget(origin: string, answer: Answer): Target | LoadReply {
+  if (answer.status !== 307) {
+    const refusal = parseFrontendRefusal(answer.status, answer.text);
+    return { ...refusal, message: `FE ${origin}: ${refusal.message}` };
+  }
+  const target = targetOf(answer.location ?? '');
+  if (target === undefined) {
+    return bareReply('unreachable', `FE ${origin} redirects to an address that is not a URL`);
+  }
+  if (target.origin.startsWith('https:')) {
+    // doris-target.md §1.2 step 3: the way to itself, not to a BE.
+    return bareReply(
+      'access',
+      `FE ${origin} accepts loads over HTTPS only; enable_https must be off`,
+    );
+  }
+  return target;
+}
+
+/**
+ * Splits an absolute URL of Doris. Not by `new URL`: what stands before the last `@` of the authority is a password in Java's
+ * encoding, which is dropped whatever it looks like. The `?` that Doris always appends goes too.
+ */
+function targetOf(url: string): Target | undefined {
+  const match = /^(https?):\/\/([^/?#]*)(\/[^?#]*)(\?[^#]*)?/.exec(url);
+  if (match === null) return undefined;
+  const [, scheme = '', authority = '', path = '', query = ''] = match;
+  const host = authority.slice(authority.lastIndexOf('@') + 1);
+  if (!/^(\[[0-9a-fA-F:.]+\]|[^[\]:]+)(:\d+)?$/.test(host)) return undefined;
+  return { origin: `${scheme}://${host}`, path: query === '?' ? path : path + query };
+}
+
+function originOf({ host, port }: HostPort): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Whether the failure happened before a connection stood, so that nothing can have been loaded. */
+function neverConnected(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.every(neverConnected);
+  if (!(error instanceof Error)) return false;
+  const { syscall, code } = error as NodeJS.ErrnoException;
+  return syscall === 'connect' || syscall === 'getaddrinfo' || code === 'UND_ERR_CONNECT_TIMEOUT';
+}
+
+/** The network's words; a dual-stack connect hides them in an error without a message. */
+function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
+  if (!(error instanceof Error)) return String(error);
+  const words = error.cause instanceof Error ? describe(error.cause) : undefined;
+  return words ?? (error.message === '' ? error.name : error.message);
+}
