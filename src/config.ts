@@ -2,23 +2,16 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { DorisAccount, Endpoint } from './model/endpoint.ts';
 
 /** A wrong configuration: one line for the user, exit code 2. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-export interface Endpoint {
-  readonly host: string;
-  readonly port: number;
-}
-
 export interface Config {
   readonly listen: Endpoint;
-  readonly frontends: readonly Endpoint[];
-  readonly frontendsHttp: readonly Endpoint[];
-  readonly dorisUser: string;
-  readonly dorisPassword: string;
+  readonly doris: DorisAccount;
   readonly dataDir: string;
   readonly keyFile: string;
   /** Undefined: `off`. */
@@ -171,13 +164,15 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
   const dataDir = path.resolve(value('data-dir'));
   return {
     listen: endpoint('listen', value('listen')),
-    frontends,
-    frontendsHttp:
-      frontendsHttp.length > 0
-        ? frontendsHttp
-        : frontends.map(({ host }) => ({ host, port: 8030 })),
-    dorisUser: value('doris-user'),
-    dorisPassword: readPassword(value('doris-password'), value('doris-password-file')),
+    doris: {
+      frontends,
+      frontendsHttp:
+        frontendsHttp.length > 0
+          ? frontendsHttp
+          : frontends.map(({ host }) => ({ host, port: 8030 })),
+      user: value('doris-user'),
+      password: readPassword(value('doris-password'), value('doris-password-file')),
+    },
     dataDir,
     keyFile: path.resolve(value('key-file') || path.join(dataDir, 'key')),
     admin: value('admin') === 'off' ? undefined : endpoint('admin', value('admin')),

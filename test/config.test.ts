@@ -13,11 +13,13 @@ const file = (content: string): string => {
 test('without options it serves the default ports of the manual', () => {
   expect(readConfig([], {})).toMatchObject({
     listen: { host: '127.0.0.1', port: 9031 },
-    frontends: [{ host: '127.0.0.1', port: 9030 }],
-    frontendsHttp: [{ host: '127.0.0.1', port: 8030 }],
+    doris: {
+      frontends: [{ host: '127.0.0.1', port: 9030 }],
+      frontendsHttp: [{ host: '127.0.0.1', port: 8030 }],
+      user: 'root',
+      password: '',
+    },
     admin: { host: '127.0.0.1', port: 8031 },
-    dorisUser: 'root',
-    dorisPassword: '',
     taskHistoryMax: 100,
   });
 });
@@ -28,11 +30,13 @@ test('a flag wins over the environment, the environment over the file', () => {
     DJP_LOG_LEVEL: 'trace',
     DJP_DORIS_USER: 'env',
   });
-  expect(read).toMatchObject({ logLevel: 'debug', dorisUser: 'env', listen: { port: 1 } });
+  expect(read).toMatchObject({ logLevel: 'debug', doris: { user: 'env' }, listen: { port: 1 } });
 });
 
 test('front ends may be several, and the HTTP ports follow their hosts', () => {
-  expect(readConfig(['--fe', 'a:1', '--fe', '[::1]:2'], {})).toMatchObject({
+  expect(readConfig(['--fe', 'a:1', '--fe', '[::1]:2'], {}).doris).toEqual({
+    user: 'root',
+    password: '',
     frontends: [
       { host: 'a', port: 1 },
       { host: '::1', port: 2 },
@@ -42,12 +46,12 @@ test('front ends may be several, and the HTTP ports follow their hosts', () => {
       { host: '::1', port: 8030 },
     ],
   });
-  expect(readConfig([], { DJP_FE: 'a:1, b:2' }).frontends).toHaveLength(2);
+  expect(readConfig([], { DJP_FE: 'a:1, b:2' }).doris.frontends).toHaveLength(2);
 });
 
 test('the password comes from the environment or a file, never from a flag', () => {
-  expect(readConfig([], { DJP_DORIS_PASSWORD: 'x' }).dorisPassword).toBe('x');
-  expect(readConfig(['--doris-password-file', file('s e\n')], {}).dorisPassword).toBe('s e');
+  expect(readConfig([], { DJP_DORIS_PASSWORD: 'x' }).doris.password).toBe('x');
+  expect(readConfig(['--doris-password-file', file('s e\n')], {}).doris.password).toBe('s e');
   expect(() => readConfig(['--doris-password', 'x'], {})).toThrow(ConfigError);
 });
 
