@@ -124,7 +124,7 @@ test('no text makes it throw', () => {
     'jobname taskId jobs(type=insert) tasks("type"="insert") select * \'x\' "a"="b" ( ) , = ; . ` \' /* */ -- \n 5 ?';
   const word = fc.constantFrom(...words.split(' '));
   const texts = fc.oneof(
-    fc.array(word, { maxLength: 24 }).map((words) => words.join(' ')),
+    fc.array(word, { maxLength: 24 }).map((chosen) => chosen.join(' ')),
     fc.string({ unit: 'binary' }).map((text) => `job ${text}`),
   );
   fc.assert(
