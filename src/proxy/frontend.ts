@@ -1,0 +1,141 @@
+import net from 'node:net';
+import { endpointText } from '../model/endpoint.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { HEADER_BYTES, PacketReader } from '../wire/packet.ts';
+
+const CONNECT_TIMEOUT_MS = 1000;
+const GREETING_TIMEOUT_MS = 3000;
+const GREETING_BYTES_MAX = 65_536;
+const KEEP_ALIVE_MS = 60_000;
+/** An FE that could not be reached is tried last for this long (wire.md §2.9). */
+const AVOID_MS = 2000;
+const READ_BYTES = 65_536;
+
+/** No FE could be reached; the message names each and why. */
+export class NoFrontendError extends Error {
+  override readonly name = 'NoFrontendError';
+}
+
+/**
+ * One client's connection to an FE. Bytes of the FE are handed over in a buffer that belongs to this connection and is used again
+ * (wire.md §2.8): it saves an allocation for each read. Whoever still needs it after `onBytes` returns says
+ * so by {@link giveBufferAway}; a buffer shared by connections would be overwritten while in flight.
+ */
+export class FrontendConnection {
+  readonly address: Endpoint;
+  readonly socket: net.Socket;
+  /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
+  onBytes: (bytes: Buffer) => boolean = () => true;
+  #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+  constructor(address: Endpoint) {
+    this.address = address;
+    this.socket = net.connect({
+      host: address.host,
+      port: address.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+      onread: {
+        buffer: () => this.#buffer,
+        callback: (n, buffer) => this.onBytes((buffer as Buffer).subarray(0, n)),
+      },
+    });
+  }
+
+  /** The bytes given to `onBytes` last are still being written: the next read goes elsewhere. */
+  giveBufferAway(): void {
+    this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  }
+}
+
+/** A connected FE that has spoken first. */
+export interface GreetedFrontend {
+  readonly connection: FrontendConnection;
+  /** The first packet, header included: a greeting or an ERR. */
+  readonly greeting: Buffer;
+}
+
+/** The configured FEs, and which of them failed lately. */
+export class Frontends {
+  readonly #addresses: readonly Endpoint[];
+  readonly #avoidUntil = new Map<Endpoint, number>();
+
+  constructor(addresses: readonly Endpoint[]) {
+    this.#addresses = addresses;
+  }
+
+  /**
+   * Connects to the first FE that answers. Always the first in order, never in turn: `KILL n` reaches only the FE
+   * it is sent to, so the connections of a client should meet on one (wire.md §2.9).
+   *
+   * @throws NoFrontendError when none greets within its 1 s to connect and 3 s to greet, or the signal's reason.
+   */
+  async connect(signal: AbortSignal): Promise<GreetedFrontend> {
+    const now = Date.now();
+    const avoided = (address: Endpoint): boolean => (this.#avoidUntil.get(address) ?? 0) > now;
+    const order = [
+      ...this.#addresses.filter((address) => !avoided(address)),
+      ...this.#addresses.filter(avoided),
+    ];
+    const failures: string[] = [];
+    for (const address of order) {
+      try {
+        const greeted = await greet(address, signal);
+        this.#avoidUntil.delete(address);
+        return greeted;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#avoidUntil.set(address, Date.now() + AVOID_MS);
+        failures.push(`${endpointText(address)} (${(error as Error).message})`);
+      }
+    }
+    throw new NoFrontendError(`Can't connect to any Doris FE: ${failures.join(', ')}`);
+  }
+}
+
+/** Connects and waits for the first packet; on failure nothing is left open. */
+function greet(address: Endpoint, signal: AbortSignal): Promise<GreetedFrontend> {
+  return new Promise((resolve, reject) => {
+    const connection = new FrontendConnection(address);
+    const { socket } = connection;
+    const packets = new PacketReader(GREETING_BYTES_MAX);
+    let timer = setTimeout(() => fail(new Error('connect timed out')), CONNECT_TIMEOUT_MS);
+    const settle = (): void => {
+      clearTimeout(timer);
+      socket.off('error', fail).off('close', closed).off('connect', connected);
+      signal.removeEventListener('abort', aborted);
+    };
+    const fail = (error: Error): void => {
+      settle();
+      socket.on('error', () => undefined);
+      socket.destroy();
+      reject(error);
+    };
+    const closed = (): void => fail(new Error('closed the connection before its greeting'));
+    const aborted = (): void => fail(new Error('aborted'));
+    const connected = (): void => {
+      clearTimeout(timer);
+      timer = setTimeout(() => fail(new Error('sent no greeting')), GREETING_TIMEOUT_MS);
+    };
+    socket.on('error', fail).on('close', closed).on('connect', connected);
+    signal.addEventListener('abort', aborted);
+    if (signal.aborted) aborted();
+    connection.onBytes = (bytes) => {
+      try {
+        packets.push(bytes);
+        const greeting = packets.next();
+        if (greeting) {
+          settle();
+          const header = Buffer.alloc(HEADER_BYTES);
+          header.writeUIntLE(greeting.payload.length, 0, 3);
+          header[3] = greeting.sequence;
+          resolve({ connection, greeting: Buffer.concat([header, greeting.payload]) });
+        }
+      } catch (error) {
+        fail(error as Error);
+      }
+      return true;
+    };
+  });
+}

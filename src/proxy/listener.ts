@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import net from 'node:net';
+import type { Logger } from 'pino';
+import type { Commands } from '../command/commands.ts';
+import type { Endpoint } from '../model/endpoint.ts';
+import { Frontends } from './frontend.ts';
+import { Session } from './session.ts';
+
+export interface ListenerOptions {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** In order of preference. */
+  readonly frontends: readonly Endpoint[];
+  readonly commands: Commands;
+  readonly log: Logger;
+  /** How long a client may take to log in, in milliseconds. */
+  readonly loginTimeoutMs?: number;
+  /** How long sessions may go on after the listener was told to close, in milliseconds. */
+  readonly drainTimeoutMs?: number;
+  /** How long the FE may take for a question of ours, in milliseconds. */
+  readonly askTimeoutMs?: number;
+}
+
+const KEEP_ALIVE_MS = 60_000;
+
+/** Accepts MySQL clients and gives each a {@link Session}. */
+export class Listener implements AsyncDisposable {
+  readonly #server: net.Server;
+  readonly #sessions = new Set<Session>();
+  readonly #drainTimeoutMs: number;
+
+  private constructor(options: ListenerOptions) {
+    this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
+    const sessionOptions = {
+      frontends: new Frontends(options.frontends),
+      commands: options.commands,
+      log: options.log,
+      loginTimeoutMs: options.loginTimeoutMs ?? 10_000,
+      askTimeoutMs: options.askTimeoutMs ?? 60_000,
+    };
+    this.#server = net.createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => {
+        const session = new Session(socket, sessionOptions);
+        this.#sessions.add(session);
+        void session.closed.then(() => this.#sessions.delete(session));
+      },
+    );
+  }
+
+  /** Listens. @throws the system's error when the address cannot be had. */
+  static async open(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    listener.#server.listen(options.port, options.host);
+    await once(listener.#server, 'listening');
+    return listener;
+  }
+
+  /** Where clients connect; the real port when 0 was asked for. */
+  get address(): Endpoint {
+    const { address, port } = this.#server.address() as net.AddressInfo;
+    return { host: address, port };
+  }
+
+  /** Clients connected now. */
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  /** Stops accepting, closes each session when it waits for nothing, and all of them after the time limit. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const session of this.#sessions) session.drain();
+    const timer = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy();
+    }, this.#drainTimeoutMs);
+    await Promise.all([...this.#sessions].map((session) => session.closed));
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,239 @@
+import type { Caller, OwnStatement, Reply } from '../command/commands.ts';
+import { FrontendError } from '../command/commands.ts';
+import { ProxyError } from '../model/error.ts';
+import { encodePacket, HEADER_BYTES, ProtocolError } from '../wire/packet.ts';
+import { readExecute, rewriteExecute } from '../wire/prepared.ts';
+import type { ParameterTypes } from '../wire/prepared.ts';
+import { Command } from '../wire/request.ts';
+import {
+  encodeError,
+  encodeOk,
+  encodePrepared,
+  encodeTable,
+  readError,
+} from '../wire/resultset.ts';
+import type { Dialect } from '../wire/resultset.ts';
+
+/**
+ * Ids of our prepared statements: far above the FE's, which count from 0, and below 2^31, because some
+ * drivers keep them in a signed integer (wire.md §2.7).
+ */
+const FIRST_ID = 0x40_00_00_00;
+const LAST_ID = 0x7f_ff_ff_fe;
+/** MariaDB: "the statement prepared last", for drivers that send PREPARE and EXECUTE in one go. */
+const LATEST = 0xff_ff_ff_ff;
+/** MySQL's default of `max_prepared_stmt_count`; a client that never closes must not fill our memory. */
+const STATEMENTS_MAX = 16_382;
+const LONG_DATA_BYTES_MAX = 1_048_576;
+
+const UNKNOWN_STATEMENT = { errno: 1243, sqlState: 'HY000' };
+const TOO_MANY_STATEMENTS = { errno: 1461, sqlState: '42000' };
+
+interface Prepared {
+  readonly id: number;
+  readonly statement: OwnStatement;
+  /** The COM_STMT_PREPARE payload, for the case that the FE must prepare it after all. */
+  readonly payload: Buffer;
+  types: ParameterTypes | undefined;
+  readonly longData: Map<number, Buffer>;
+  longDataBytes: number;
+  frontendId: number | undefined;
+}
+
+/** A whole request of the client's that we answer. */
+export interface OwnRequest {
+  /** As it came, header included, for the case that it must be sent on after all. */
+  readonly packet: Buffer;
+  readonly payload: Buffer;
+  readonly command: number;
+  /** Set for COM_QUERY and COM_STMT_PREPARE. */
+  readonly statement?: OwnStatement;
+}
+
+/** What an answer needs from the session. */
+export interface AnswerContext {
+  readonly dialect: Dialect;
+  readonly caller: Caller;
+  /** Sends one command to the FE and returns the bytes of its whole answer, which the client does not see. */
+  exchange(payload: Buffer): Promise<Buffer>;
+}
+
+/** Bytes for the client, or a command that the FE must answer. */
+export type Answer = { readonly client: Buffer } | { readonly frontend: Buffer };
+
+/** The requests of one client that we answer, and the statements it has prepared with us. */
+export class OwnStatements {
+  readonly #byId = new Map<number, Prepared>();
+  #nextId = FIRST_ID;
+  /** The client's last PREPARE was ours, with this id. */
+  #latest: number | undefined;
+
+  /** Whether a statement id in a client's packet is for us. */
+  owns(id: number): boolean {
+    return (id >= FIRST_ID && id <= LAST_ID) || (id === LATEST && this.#latest !== undefined);
+  }
+
+  /** The client prepared something with the FE. */
+  frontendPrepared(): void {
+    this.#latest = undefined;
+  }
+
+  /** The session was reset: its statements are gone. */
+  clear(): void {
+    this.#byId.clear();
+    this.#latest = undefined;
+  }
+
+  /**
+   * Deals with a request that has no answer. `undefined`: it has one, call {@link answer}. Otherwise the bytes for the FE, if any:
+   * the FE's half of a statement is closed with ours.
+   */
+  takeSilent(request: OwnRequest): { readonly frontend?: Buffer } | undefined {
+    const { command, payload } = request;
+    if (command === Command.STMT_SEND_LONG_DATA) {
+      this.#keepLongData(payload);
+      return {};
+    }
+    if (command !== Command.STMT_CLOSE) return undefined;
+    const prepared = this.#find(payload);
+    if (!prepared) return {};
+    this.#byId.delete(prepared.id);
+    if (this.#latest === prepared.id) this.#latest = undefined;
+    if (prepared.frontendId === undefined) return {};
+    const close = Buffer.alloc(5, Command.STMT_CLOSE);
+    close.writeUInt32LE(prepared.frontendId, 1);
+    return { frontend: encodePacket(0, close) };
+  }
+
+  /** Runs a request; failures of the statement become an ERR. Throws only what is a bug. */
+  async answer(request: OwnRequest, context: AnswerContext): Promise<Answer> {
+    try {
+      return await this.#answer(request, context);
+    } catch (error) {
+      return { client: asError(error) };
+    }
+  }
+
+  async #answer(request: OwnRequest, context: AnswerContext): Promise<Answer> {
+    const { command, payload, statement } = request;
+    if (statement && command === Command.QUERY) {
+      const reply = await statement.execute([], context.caller);
+      if (reply === 'relay') return { frontend: request.packet };
+      return { client: encodeReply(reply, context.dialect, 'text') };
+    }
+    if (statement) return { client: this.#prepare(statement, payload, context.dialect) };
+    const prepared = this.#find(payload);
+    // No cursor is ever announced, so there is nothing to fetch from.
+    if (!prepared || command === Command.STMT_FETCH) return { client: unknownStatement(payload) };
+    if (command === Command.STMT_RESET) {
+      this.#dropLongData(prepared);
+      return { client: encodeOk(0, context.dialect) };
+    }
+    return this.#execute(prepared, payload, context);
+  }
+
+  #prepare(statement: OwnStatement, payload: Buffer, dialect: Dialect): Buffer {
+    if (this.#byId.size >= STATEMENTS_MAX) {
+      const { errno, sqlState } = TOO_MANY_STATEMENTS;
+      const text = `Can't create more than max_prepared_stmt_count statements (current value: ${STATEMENTS_MAX})`;
+      return encodeError(0, errno, sqlState, text);
+    }
+    const id = this.#nextId;
+    this.#nextId = id === LAST_ID ? FIRST_ID : id + 1;
+    this.#latest = id;
+    this.#byId.set(id, {
+      id,
+      statement,
+      payload: Buffer.from(payload),
+      types: undefined,
+      longData: new Map(),
+      longDataBytes: 0,
+      frontendId: undefined,
+    });
+    const { columns, parameterCount } = statement;
+    return encodePrepared(0, dialect, { id, columns, parameterCount });
+  }
+
+  async #execute(prepared: Prepared, payload: Buffer, context: AnswerContext): Promise<Answer> {
+    const { statement, longData } = prepared;
+    if (prepared.longDataBytes > LONG_DATA_BYTES_MAX) {
+      this.#dropLongData(prepared);
+      throw new ProxyError('STATEMENT', 'parameters of more than 1 MiB are not supported');
+    }
+    const hadLongData = longData.size > 0;
+    const bound = readExecute(payload, statement.parameterCount, prepared.types, longData);
+    prepared.types = bound.types;
+    this.#dropLongData(prepared);
+    const reply = await statement.execute(bound.values, context.caller);
+    if (reply !== 'relay') return { client: encodeReply(reply, context.dialect, 'binary') };
+    if (hadLongData) {
+      throw new ProxyError('STATEMENT', 'long parameters are not supported for this statement');
+    }
+    prepared.frontendId ??= await prepareOnFrontend(prepared.payload, context);
+    const rewritten = rewriteExecute(
+      payload,
+      prepared.frontendId,
+      statement.parameterCount,
+      bound.types,
+    );
+    return { frontend: encodePacket(0, rewritten) };
+  }
+
+  /** The statement whose id follows the command byte. */
+  #find(payload: Buffer): Prepared | undefined {
+    const id = payload.readUInt32LE(1);
+    return this.#byId.get(id === LATEST ? (this.#latest ?? id) : id);
+  }
+
+  #keepLongData(payload: Buffer): void {
+    const prepared = this.#find(payload);
+    if (!prepared || payload.length < 7) return;
+    prepared.longDataBytes += payload.length - 7;
+    if (prepared.longDataBytes > LONG_DATA_BYTES_MAX) {
+      prepared.longData.clear();
+      return;
+    }
+    const index = payload.readUInt16LE(5);
+    const before = prepared.longData.get(index) ?? Buffer.alloc(0);
+    prepared.longData.set(index, Buffer.concat([before, payload.subarray(7)]));
+  }
+
+  #dropLongData(prepared: Prepared): void {
+    prepared.longData.clear();
+    prepared.longDataBytes = 0;
+  }
+}
+
+/** Prepares with the FE what turned out to be the FE's; returns its id there. */
+async function prepareOnFrontend(payload: Buffer, context: AnswerContext): Promise<number> {
+  const answer = await context.exchange(payload);
+  const first = answer.subarray(HEADER_BYTES);
+  if (first[0] === 0 && first.length >= 5) return first.readUInt32LE(1);
+  const { errno, sqlState, message } = readError(first.subarray(0, answer.readUIntLE(0, 3)));
+  throw new FrontendError(errno, sqlState, message);
+}
+
+function encodeReply(reply: Reply, dialect: Dialect, form: 'text' | 'binary'): Buffer {
+  // Every request of ours is a command in one packet, with the sequence id 0.
+  return reply.kind === 'ok' ? encodeOk(0, dialect) : encodeTable(0, dialect, reply, form);
+}
+
+function unknownStatement(payload: Buffer): Buffer {
+  const { errno, sqlState } = UNKNOWN_STATEMENT;
+  const id = payload.readUInt32LE(1);
+  return encodeError(0, errno, sqlState, `Unknown prepared statement handler (${id})`);
+}
+
+/** @throws whatever is neither the user's nor a server's failure. */
+function asError(error: unknown): Buffer {
+  if (error instanceof FrontendError) {
+    return encodeError(0, error.errno, error.sqlState, error.message);
+  }
+  if (error instanceof ProxyError) {
+    return encodeError(0, error.failure.errno, error.failure.sqlState, error.message);
+  }
+  if (error instanceof ProtocolError) {
+    return encodeError(0, 1835, 'HY000', `Malformed communication packet: ${error.message}`);
+  }
+  throw error;
+}

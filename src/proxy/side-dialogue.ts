@@ -1,0 +1,89 @@
+import { ProxyError } from '../model/error.ts';
+
+/** The FE's answer to a question of ours; SHOW GRANTS and lists of jobs are far smaller. */
+const ANSWER_BYTES_MAX = 16_777_216;
+
+interface Question {
+  readonly pieces: Buffer[];
+  bytes: number;
+  readonly resolve: (answer: Buffer) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** What the dialogue needs from the session. */
+export interface DialoguePartner {
+  /** Sends a command. @throws ProxyError when the FE is gone. */
+  send(payload: Buffer): void;
+  /** An answer is late. It may still come and could not be told from the client's: the connection is spent. */
+  late(): void;
+}
+
+/**
+ * Commands of ours on the client's own FE connection, whose answers the client does not see (wire.md §2.5).
+ * One at a time, and only while no answer to the client is outstanding.
+ */
+export class SideDialogue {
+  readonly #partner: DialoguePartner;
+  readonly #timeoutMs: number;
+  #question: Question | undefined;
+  /** Questions wait for each other. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(partner: DialoguePartner, timeoutMs: number) {
+    this.#partner = partner;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** The FE's bytes are for {@link take}, not for the client. */
+  get open(): boolean {
+    return this.#question !== undefined;
+  }
+
+  /**
+   * Sends one command and returns the bytes of its whole answer.
+   * @throws ProxyError when the FE is lost, late (time limit of the session) or answers with more than 16 MiB.
+   */
+  exchange(payload: Buffer): Promise<Buffer> {
+    const answer = this.#turn.then(() => this.#ask(payload));
+    this.#turn = answer.catch(() => undefined);
+    return answer;
+  }
+
+  /** Takes bytes of the FE; `complete`: the answer ends with them. */
+  take(bytes: Buffer, complete: boolean): void {
+    const question = this.#question;
+    if (!question) return;
+    question.bytes += bytes.length;
+    if (question.bytes <= ANSWER_BYTES_MAX) question.pieces.push(Buffer.from(bytes));
+    if (!complete) return;
+    if (question.bytes > ANSWER_BYTES_MAX) {
+      this.fail(new ProxyError('STATEMENT', 'the FE answered with more than 16 MiB'));
+      return;
+    }
+    this.#question = undefined;
+    clearTimeout(question.timer);
+    question.resolve(Buffer.concat(question.pieces));
+  }
+
+  /** There will be no answer. */
+  fail(error: Error): void {
+    const question = this.#question;
+    if (!question) return;
+    this.#question = undefined;
+    clearTimeout(question.timer);
+    question.reject(error);
+  }
+
+  #ask(payload: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.#partner.send(payload);
+      const timer = setTimeout(() => {
+        const seconds = Math.round(this.#timeoutMs / 1000);
+        this.fail(new ProxyError('STATEMENT', `the FE did not answer within ${seconds} s`));
+        this.#partner.late();
+      }, this.#timeoutMs);
+      this.#question = { pieces: [], bytes: 0, resolve, reject, timer };
+    });
+  }
+}
