@@ -1,0 +1,226 @@
+import { addAbortListener } from 'node:events';
+import { createPool, type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
+import { ProxyError } from '../model/error.ts';
+import type { HostPort } from './stream-load.ts';
+import { identifier, type TargetColumn, type TargetTable } from './table-ddl.ts';
+
+/** The service account at the query ports of the FEs. */
+export interface FrontendOptions {
+  /** Tried in this order, the one that answered last first. */
+  readonly frontends: readonly HostPort[];
+  readonly user: string;
+  readonly password: string;
+}
+
+/** A row by column name; all values as Doris prints them. */
+export type TextRow = Readonly<Record<string, string | null>>;
+
+/** Which Doris this is. */
+export interface DorisVersion {
+  /** `@@version_comment`, as it is. */
+  readonly text: string;
+  /** Undefined for builds that hide it. */
+  readonly number: readonly [major: number, minor: number, patch: number] | undefined;
+  readonly cloud: boolean;
+}
+
+const CONNECT_MS = 10_000;
+const QUERY_MS = 30_000;
+/** Doris creates the tablets of a table before it answers. */
+const DDL_MS = 300_000;
+
+/** Error numbers of refused access (doris-target.md §3.6). */
+const ACCESS = new Set([1044, 1045, 1142, 1224, 1225, 1227]);
+const TOO_MANY_CONNECTIONS = new Set([1040, 1203]);
+
+/**
+ * SQL at the FEs: look-ups and DDL under the service account. Text protocol only: a prepared statement
+ * would live at one FE, and every statement here is sent once.
+ */
+export class FrontendClient implements AsyncDisposable {
+  readonly #pools: readonly { readonly at: string; readonly pool: Pool }[];
+  #preferred = 0;
+
+  constructor(options: FrontendOptions) {
+    this.#pools = options.frontends.map(({ host, port }) => ({
+      at: `${host}:${port}`,
+      pool: createPool({
+        host,
+        port,
+        user: options.user,
+        password: options.password,
+        connectTimeout: CONNECT_MS,
+        connectionLimit: 4,
+        maxIdle: 1,
+        idleTimeout: 60_000,
+        // STRING and JSON columns are labelled binary (doris-target.md §4.4), but Doris has no other text than UTF-8.
+        typeCast: (field) => field.string('utf8'),
+      }),
+    }));
+  }
+
+  /**
+   * Rows of a statement that changes nothing: repeated at the next FE when a connection breaks.
+   * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY, TARGET_ACCESS; TARGET_TABLE with Doris' text for any other refusal.
+   */
+  async query(sql: string, signal?: AbortSignal): Promise<readonly TextRow[]> {
+    return await this.#run(sql, QUERY_MS, true, signal);
+  }
+
+  /**
+   * Runs a DDL statement. Not repeated once it was sent: the caller knows whether it may be.
+   * @throws ProxyError as {@link query}
+   */
+  async execute(ddl: string, signal?: AbortSignal): Promise<void> {
+    await this.#run(ddl, DDL_MS, false, signal);
+  }
+
+  async databaseExists(database: string, signal?: AbortSignal): Promise<boolean> {
+    const rows = await this.query(
+      `SELECT SCHEMA_NAME FROM information_schema.schemata WHERE SCHEMA_NAME = ${literal(database)}`,
+      signal,
+    );
+    // Compared again: which names are equal to Doris depends on a setting.
+    return rows.some((row) => valueOf(row, 'SCHEMA_NAME') === database);
+  }
+
+  async tableExists(database: string, table: string, signal?: AbortSignal): Promise<boolean> {
+    const rows = await this.query(
+      `SELECT TABLE_NAME FROM information_schema.tables WHERE TABLE_SCHEMA = ${literal(database)} AND TABLE_NAME = ${literal(table)}`,
+      signal,
+    );
+    return rows.length > 0;
+  }
+
+  /** The table as it is; undefined when there is none. @throws ProxyError as {@link query} */
+  async describeTable(
+    database: string,
+    table: string,
+    signal?: AbortSignal,
+  ): Promise<TargetTable | undefined> {
+    if (!(await this.tableExists(database, table, signal))) return undefined;
+    const name = `${identifier(database)}.${identifier(table)}`;
+    const columns = await this.query(`SHOW FULL COLUMNS FROM ${name}`, signal);
+    const created = await this.query(`SHOW CREATE TABLE ${name}`, signal);
+    const ddl = created[0] === undefined ? '' : valueOf(created[0], 'Create Table');
+    return { ...parseKey(ddl), columns: columns.map(columnOf) };
+  }
+
+  /** Which Doris answers. @throws ProxyError as {@link query} */
+  async version(signal?: AbortSignal): Promise<DorisVersion> {
+    const [row] = await this.query('SELECT @@version_comment AS version', signal);
+    const text = row === undefined ? '' : valueOf(row, 'version');
+    const match = /version\D*(\d+)\.(\d+)\.(\d+)/i.exec(text);
+    const number =
+      match === null
+        ? undefined
+        : ([Number(match[1]), Number(match[2]), Number(match[3])] as const);
+    return { text, number, cloud: /\(Cloud Mode\)/i.test(text) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#pools.map(({ pool }) => pool.end()));
+  }
+
+  async #run(
+    sql: string,
+    timeoutMs: number,
+    repeatable: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly TextRow[]> {
+    let failure = new ProxyError('TARGET_UNREACHABLE', 'no FE is configured');
+    const first = this.#preferred;
+    for (let i = 0; i < this.#pools.length; i++) {
+      signal?.throwIfAborted();
+      this.#preferred = (first + i) % this.#pools.length;
+      const { at, pool } = this.#pools[this.#preferred]!;
+      let connection: PoolConnection | undefined;
+      try {
+        connection = await pool.getConnection();
+        return await ask(connection, sql, timeoutMs, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        failure = translate(error, at, connection === undefined ? 'login' : sql);
+        const away = failure.code === 'TARGET_UNREACHABLE';
+        if (!away || (connection !== undefined && !repeatable)) throw failure;
+      }
+    }
+    throw failure;
+  }
+}
+
+/** Runs one statement and gives the connection back, or ends it when nobody knows any more what it is doing. */
+async function ask(
+  connection: PoolConnection,
+  sql: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<readonly TextRow[]> {
+  using _abort =
+    signal === undefined ? undefined : addAbortListener(signal, () => connection.destroy());
+  try {
+    const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: timeoutMs });
+    connection.release();
+    return Array.isArray(rows) ? rows : [];
+  } catch (error) {
+    if (isRefusal(error)) connection.release();
+    else connection.destroy();
+    throw error;
+  }
+}
+
+/** An answer of the server, as opposed to a failure of the connection. */
+function isRefusal(error: unknown): error is Error & { errno: number; sqlMessage: string } {
+  return error instanceof Error && 'sqlMessage' in error && 'sqlState' in error;
+}
+
+function translate(cause: unknown, at: string, sql: string): ProxyError {
+  if (!isRefusal(cause)) {
+    const words = cause instanceof Error ? cause.message || ('code' in cause && cause.code) : cause;
+    return new ProxyError('TARGET_UNREACHABLE', `FE ${at}: ${String(words)}`, { cause });
+  }
+  const { errno, sqlMessage } = cause;
+  if (ACCESS.has(errno) || /Access denied|denied;/i.test(sqlMessage)) {
+    return new ProxyError('TARGET_ACCESS', `FE ${at}: ${sqlMessage}`, { cause });
+  }
+  if (TOO_MANY_CONNECTIONS.has(errno)) {
+    return new ProxyError('TARGET_BUSY', `FE ${at}: ${sqlMessage}`, { cause });
+  }
+  const statement = sql.split('\n', 1)[0]!.replace(/ \($/, '');
+  return new ProxyError('TARGET_TABLE', `${statement}: ${sqlMessage}`, { cause });
+}
+
+/** Key model and key columns out of `SHOW CREATE TABLE`: the one place where every version names them. */
+function parseKey(ddl: string): Pick<TargetTable, 'keyModel' | 'key'> {
+  const clauses = ddl.slice(Math.max(ddl.lastIndexOf(') ENGINE='), 0));
+  const match = /\b(UNIQUE|DUPLICATE|AGGREGATE) KEY\s*\(((?:`(?:[^`]|``)*`|[^`)])*)\)/i.exec(
+    clauses,
+  );
+  if (match === null) return { keyModel: undefined, key: [] };
+  return {
+    keyModel: match[1]!.toUpperCase() as TargetTable['keyModel'],
+    key: [...match[2]!.matchAll(/`((?:[^`]|``)*)`|([^\s,`]+)/g)].map(
+      ([, name, bare]) => name?.replaceAll('``', '`') ?? bare!,
+    ),
+  };
+}
+
+function columnOf(row: TextRow): TargetColumn {
+  const defaultValue = row['Default'];
+  return {
+    name: valueOf(row, 'Field'),
+    type: valueOf(row, 'Type'),
+    nullable: valueOf(row, 'Null').toUpperCase() === 'YES',
+    defaultValue: defaultValue === null ? undefined : defaultValue,
+    comment: valueOf(row, 'Comment'),
+  };
+}
+
+/** '' where Doris has NULL or, in an older version, no such column. */
+function valueOf(row: TextRow, column: string): string {
+  return row[column] ?? '';
+}
+
+function literal(text: string): string {
+  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+}
