@@ -118,6 +118,8 @@ function elementOf(type: string): string | undefined {
 }
 
 function parse(text: string): DorisType | undefined {
+  // MAP and STRUCT: only that they are no scalars is known here.
+  if (text.includes('<')) return { base: 'nested', args: [] };
   const match = /^\s*([a-z][a-z0-9_ ]*?)\s*(?:\(([\d\s,]+)\))?\s*$/i.exec(text);
   if (match === null) return undefined;
   const printed = match[1]!.toLowerCase();

@@ -45,6 +45,15 @@ async function load(options: Partial<DorisSinkOptions> = {}, body = linesOf(3)) 
   return await sink.load('db', body, 'job_1', OPTIONS, never);
 }
 
+async function settle(options: Partial<DorisSinkOptions> = {}) {
+  await using sink = open(options);
+  return await sink.settle('db', 'job_1', never);
+}
+
+function put(state: 'PREPARE' | 'COMMITTED' | 'VISIBLE' | 'ABORTED' | 'PRECOMMITTED'): void {
+  doris.transactions.set('job_1', { state, id: 7, body: Buffer.alloc(0) });
+}
+
 describe('a load', () => {
   test('reaches a BE whole, with what Doris needs to know, and tells what Doris loaded', async () => {
     const body = linesOf(3);
@@ -340,14 +349,6 @@ describe('a refusal that no repetition cures', () => {
 });
 
 describe('settling a label after a crash', () => {
-  async function settle(options: Partial<DorisSinkOptions> = {}) {
-    await using sink = open(options);
-    return await sink.settle('db', 'job_1', never);
-  }
-  const put = (state: 'PREPARE' | 'COMMITTED' | 'VISIBLE' | 'ABORTED' | 'PRECOMMITTED') => {
-    doris.transactions.set('job_1', { state, id: 7, body: Buffer.alloc(0) });
-  };
-
   test.each([
     ['VISIBLE', 'loaded'],
     ['COMMITTED', 'loaded'],
