@@ -156,10 +156,9 @@ async function ask(
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<readonly TextRow[]> {
-  using _abort =
-    signal === undefined ? undefined : addAbortListener(signal, () => connection.destroy());
   try {
-    const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: timeoutMs });
+    const asked = connection.query<RowDataPacket[]>({ sql, timeout: timeoutMs });
+    const [rows] = await orAbort(asked, signal);
     connection.release();
     return Array.isArray(rows) ? rows : [];
   } catch (error) {
@@ -167,6 +166,15 @@ async function ask(
     else connection.destroy();
     throw error;
   }
+}
+
+/** `asked`, unless `signal` aborts first: a statement whose connection is destroyed would never settle. */
+async function orAbort<T>(asked: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return await asked;
+  return await new Promise<T>((resolve, reject) => {
+    const listener = addAbortListener(signal, () => reject(signal.reason as Error));
+    void asked.then(resolve, reject).finally(() => listener[Symbol.dispose]());
+  });
 }
 
 /** An answer of the server, as opposed to a failure of the connection. */
