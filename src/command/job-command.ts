@@ -1,0 +1,237 @@
+import { ProxyError } from '../model/error.ts';
+import { canTransition, type Job, type JobStatus, type Task } from '../model/job.ts';
+import type { JobStatement } from '../sql/job-statement.ts';
+import { maskSecrets } from '../sql/mask.ts';
+import { recognize, type Recognized } from '../sql/recognize.ts';
+import { alterJob, expectPaused } from './alter-job.ts';
+import type { Caller, Commands, OwnStatement, Reply } from './commands.ts';
+import { JobCreator } from './create-job.ts';
+import { dropJob } from './drop-job.ts';
+import type { JobParts } from './job-parts.ts';
+import { nativeJobNames } from './native-jobs.ts';
+import { Rights } from './rights.ts';
+import { tvfStatement } from './tvf-command.ts';
+
+const OK: Reply = { kind: 'ok' };
+
+/** The words before every refusal that is not Doris' own (job-sql.md §2.1): clients and tools look for them. */
+const PREFIX = 'errCode = 2, detailMessage = ';
+
+type NamedStatement = Exclude<JobStatement, { kind: 'create' | 'invalid' }>;
+
+/**
+ * The statements that the proxy answers itself: those of streaming jobs, and queries over `jobs()` and `tasks()`.
+ * Every statement of a job leaves one line in the log.
+ */
+export class JobCommands implements Commands {
+  readonly #parts: JobParts;
+  readonly #creator: JobCreator;
+
+  constructor(parts: JobParts) {
+    this.#parts = parts;
+    this.#creator = new JobCreator(parts);
+  }
+
+  recognize(sql: string): OwnStatement | undefined {
+    const recognized = recognize(sql);
+    if (recognized === undefined) return undefined;
+    const statement = this.#statement(sql, recognized);
+    return {
+      ...statement,
+      execute: async (parameters, caller) => {
+        try {
+          return await statement.execute(parameters, caller);
+        } catch (error) {
+          throw toClient(error);
+        }
+      },
+    };
+  }
+
+  #statement(sql: string, recognized: Recognized): OwnStatement {
+    switch (recognized.kind) {
+      case 'query':
+        return tvfStatement(this.#parts.catalog, recognized.query);
+      case 'job':
+        return {
+          parameterCount: 0,
+          columns: [],
+          execute: async (_parameters, caller) =>
+            await this.#audited(sql, recognized.statement, caller),
+        };
+      case 'batch':
+    }
+    return {
+      parameterCount: 0,
+      columns: [],
+      execute: () =>
+        Promise.reject(
+          refuse(
+            'Statements of streaming jobs must be sent alone, not in a batch with others; nothing of the batch was run',
+          ),
+        ),
+    };
+  }
+
+  async #audited(sql: string, statement: JobStatement, caller: Caller): Promise<Reply | 'relay'> {
+    const startedMs = performance.now();
+    let user: string | undefined;
+    const note = (result: string, error?: unknown): void => {
+      this.#parts.log.info(
+        {
+          audit: true,
+          user,
+          client: caller.address,
+          statement: maskSecrets(sql),
+          result,
+          ...(error === undefined ? {} : { reason: messageOf(error) }),
+          durationMs: Math.round(performance.now() - startedMs),
+        },
+        'job statement',
+      );
+    };
+    try {
+      const rights = await Rights.of(caller);
+      user = rights.user;
+      const reply = await this.#run(statement, caller, rights);
+      note(reply === 'relay' ? 'relayed' : 'ok');
+      return reply;
+    } catch (error) {
+      note('refused', error);
+      throw error;
+    }
+  }
+
+  async #run(statement: JobStatement, caller: Caller, rights: Rights): Promise<Reply | 'relay'> {
+    if (statement.kind === 'invalid') throw refuse(statement.message);
+    if (statement.kind === 'create') {
+      await this.#creator.create(statement, caller, rights);
+      return OK;
+    }
+    expectNotInner(statement);
+    const job = this.#parts.catalog.jobByName(statement.name);
+    if (job === undefined) {
+      const native = await nativeJobNames(caller);
+      if (native.has(statement.name)) return 'relay';
+      if (statement.kind === 'drop' && statement.ifExists) return OK;
+      throw refuse(missingText(statement));
+    }
+    await this.#manage(statement, job, rights);
+    return OK;
+  }
+
+  async #manage(statement: NamedStatement, job: Job, rights: Rights): Promise<void> {
+    const { catalog, scheduler } = this.#parts;
+    switch (statement.kind) {
+      case 'alter':
+        // Before the rights, as Doris does.
+        expectPaused(job);
+        rights.expectLoad(job.targetDatabase);
+        await alterJob(catalog, job, statement);
+        scheduler.wake(job.id);
+        return;
+      case 'pause':
+        rights.expectLoad(job.targetDatabase);
+        await this.#pause(job, rights.user);
+        return;
+      case 'resume':
+        rights.expectLoad(job.targetDatabase);
+        await this.#resume(job);
+        return;
+      case 'drop':
+        rights.expectLoad(job.targetDatabase);
+        await dropJob(this.#parts, job);
+        return;
+      case 'cancel':
+        throw refuse('streaming job not support cancel task by id');
+    }
+  }
+
+  /** Running tasks become CANCELED; their intents stay, for what Doris has of them is settled at the next start. */
+  async #pause(job: Job, user: string): Promise<void> {
+    const { catalog, scheduler } = this.#parts;
+    let live: readonly Task[] = [];
+    await catalog.changeJob(
+      job.id,
+      (found) => {
+        expectTransition(found, 'PAUSED');
+        live = catalog.tasks(job.id).filter(isLive);
+        return {
+          ...found,
+          status: 'PAUSED',
+          failure: { code: 'MANUAL_PAUSE_ERR', message: `Paused by user ${user}` },
+          canceledTaskCount: found.canceledTaskCount + live.length,
+          epoch: found.epoch + 1,
+        };
+      },
+      {
+        // Read after each try of the change above: a task that has just succeeded stays so.
+        get tasks() {
+          return live.map((task) => canceled(task));
+        },
+      },
+    );
+    scheduler.wake(job.id);
+  }
+
+  async #resume(job: Job): Promise<void> {
+    await this.#parts.catalog.changeJob(job.id, (found) => {
+      expectTransition(found, 'PENDING');
+      const { failure: _cleared, ...rest } = found;
+      return { ...rest, status: 'PENDING', epoch: found.epoch + 1 };
+    });
+    this.#parts.scheduler.wake(job.id);
+  }
+}
+
+function isLive({ status }: Task): boolean {
+  return status === 'PENDING' || status === 'RUNNING';
+}
+
+/** No finish time, as in Doris (job-sql.md §3.4). */
+function canceled(task: Task): Task {
+  return { ...task, status: 'CANCELED', errorMessage: 'task cancelled' };
+}
+
+/** @throws ProxyError STATEMENT (job-sql.md §2.7 steps 5 to 7) */
+function expectTransition(job: Job, to: JobStatus): void {
+  const error = (reason: string): ProxyError =>
+    refuse(`Alter job status error, jobName is ${job.name}, errorMsg is ${reason}`);
+  const same = "Can't change job status to the same status";
+  if (job.status === to) throw error(same);
+  if (to === 'PENDING' && job.status === 'RUNNING') throw error(`${same}, job already running`);
+  if (!canTransition(job.status, to)) {
+    throw error(`Can't update job ${job.status} status to the ${to} status`);
+  }
+}
+
+/** @throws ProxyError STATEMENT */
+function expectNotInner(statement: NamedStatement): void {
+  if (!statement.name.startsWith('inner_') || statement.kind === 'cancel') return;
+  throw refuse(
+    statement.kind === 'alter' ? "Can't alter inner job" : "Can't alter inner job status",
+  );
+}
+
+function missingText({ kind, name }: NamedStatement): string {
+  if (kind === 'drop') return `unregister job error, jobName:${name}`;
+  return kind === 'cancel' ? `job not exist, jobName:${name}` : `job not exist, jobName: ${name}`;
+}
+
+/**
+ * What the client reads. A source or a target that refuses, whoever can cure it, is to the sender of a statement a
+ * failed statement (job-sql.md §2.4): 1105, so that no driver takes it for its own lost connection.
+ */
+function toClient(error: unknown): unknown {
+  if (!(error instanceof ProxyError)) return error;
+  const code = error.failure.cure === 'statement' ? error.code : 'STATEMENT';
+  return new ProxyError(code, PREFIX + error.message, { cause: error });
+}
+
+function refuse(message: string): ProxyError {
+  return new ProxyError('STATEMENT', message);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

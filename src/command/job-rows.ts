@@ -1,0 +1,99 @@
+import { taskLabel, type Job, type Properties, type Task } from '../model/job.ts';
+import { javaMapOrder, type Entry } from './java-map.ts';
+import { currentOffsetJson, endOffsetJson, runningOffsetJson, splitsJson } from './offset-json.ts';
+
+/** How the manual prints a value that is missing: these two characters, not NULL (job-sql.md §3.3). */
+const MISSING = String.raw`\N`;
+
+/** A job's row of `jobs()`, in the order of its columns. Times are in this process' time zone. */
+export function jobRow(job: Job): readonly string[] {
+  const { scannedRows, loadBytes } = job.statistic;
+  return [
+    String(job.id),
+    job.name,
+    job.definer,
+    'STREAMING',
+    MISSING, // RecurringStrategy
+    job.status,
+    executeSql(job),
+    timeText(job.createTimeMs),
+    String(job.succeedTaskCount),
+    String(job.failedTaskCount),
+    String(job.canceledTaskCount),
+    job.comment,
+    propertiesJson(job.jobProperties),
+    currentOffset(job),
+    job.endPosition === undefined ? MISSING : endOffsetJson(job.endPosition),
+    JSON.stringify({ scannedRows, loadBytes, fileNumber: 0, fileSize: 0 }),
+    job.failure?.message ?? MISSING,
+    '', // JobRuntimeMsg
+  ];
+}
+
+/** A task's row of `tasks()`, in the order of its columns. */
+export function taskRow(job: Job, task: Task): readonly string[] {
+  const { scannedRows, loadBytes } = task.statistic;
+  const started = task.status !== 'PENDING';
+  return [
+    String(task.id),
+    String(job.id),
+    job.name,
+    taskLabel(job.id, task.id),
+    task.status,
+    task.errorMessage || MISSING,
+    timeText(task.createTimeMs),
+    task.startTimeMs === undefined ? MISSING : timeText(task.startTimeMs),
+    task.finishTimeMs === undefined ? MISSING : timeText(task.finishTimeMs),
+    MISSING, // TrackingUrl
+    JSON.stringify({ scannedRows, loadBytes }),
+    job.definer,
+    '', // FirstErrorMsg
+    started ? runningOffsetJson(task) : MISSING,
+  ];
+}
+
+/** Before the first commit Doris has no offset, unless a statement has set one. */
+function currentOffset(job: Job): string {
+  if (job.snapshotPending && !('offset' in job.jobProperties)) {
+    return job.lastSplits === undefined ? MISSING : splitsJson(job.lastSplits);
+  }
+  const known = job.succeedTaskCount > 0 || 'offset' in job.jobProperties;
+  return known && job.position !== undefined ? currentOffsetJson(job.position) : MISSING;
+}
+
+/** job-sql.md §3.8. Values are not escaped; a password is not in the properties of a job. */
+function executeSql(job: Job): string {
+  const source = `FROM ${job.sourceType}(${propertyList(job.sourceProperties)} )`;
+  const target = `TO DATABASE ${job.targetDatabase}`;
+  const properties = propertyList(job.targetProperties);
+  return properties === '' ? `${source} ${target}` : `${source} ${target} (${properties})`;
+}
+
+function propertyList(properties: Properties): string {
+  const entries = Object.entries(properties).map(([key, value]): Entry<Entry<string>> => [
+    // The manual's sample has `offset` where its former name belongs; people compare with the sample.
+    key === 'offset' ? 'startup_mode' : key,
+    [key, value],
+  ]);
+  return javaMapOrder(entries)
+    .map(([, [key, value]]) => `'${key}'='${value}'`)
+    .join(',');
+}
+
+function propertiesJson(properties: Properties): string {
+  const entries = Object.entries(properties);
+  if (entries.length === 0) return MISSING;
+  const pairs = javaMapOrder(entries);
+  return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
+}
+
+/** `yyyy-MM-dd HH:mm:ss`. */
+function timeText(ms: number): string {
+  const time = new Date(ms);
+  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}

@@ -1,0 +1,69 @@
+import { ProxyError } from '../model/error.ts';
+import { countParameters, TVF_COLUMNS, type QueryText, type TvfName } from '../sql/tvf-call.ts';
+import { readTvfQuery } from '../sql/tvf-parser.ts';
+import { rewriteTvfQuery } from '../sql/tvf-rewrite.ts';
+import type { Caller, OwnStatement, Parameter, Reply } from './commands.ts';
+import type { JobStore } from './job-parts.ts';
+import { jobRow, taskRow } from './job-rows.ts';
+import { nativeRows } from './native-jobs.ts';
+import { Rights } from './rights.ts';
+import { answerTvfQuery } from './tvf.ts';
+
+/** Literal rows must fit into one statement of Doris (`max_allowed_packet`). In UTF-16 units. */
+const REWRITTEN_LENGTH_MAX = 15 * 1024 * 1024;
+
+type Row = readonly string[];
+
+/** A query over `jobs()` or `tasks()`: answered here when it has the common shape, else by Doris over literal rows. */
+export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement {
+  const local = readTvfQuery(query);
+  return {
+    parameterCount: countParameters(query.tokens),
+    columns: local?.columns.map(({ name }) => name) ?? [],
+    async execute(parameters, caller): Promise<Reply> {
+      if (local === undefined) return await askDoris(catalog, query, parameters, caller);
+      const rows = await tvfRows(catalog, caller, local.table);
+      return {
+        kind: 'rows',
+        columns: local.columns.map(({ name }) => name),
+        rows: answerTvfQuery(local, rows, parameters),
+      };
+    },
+  };
+}
+
+async function askDoris(
+  catalog: JobStore,
+  query: QueryText,
+  parameters: readonly Parameter[],
+  caller: Caller,
+): Promise<Reply> {
+  const rows = new Map<TvfName, readonly Row[]>();
+  for (const { name } of query.calls) {
+    if (!rows.has(name)) rows.set(name, await tvfRows(catalog, caller, name));
+  }
+  const sql = rewriteTvfQuery(query, (name) => rows.get(name) ?? [], parameters);
+  if (sql.length > REWRITTEN_LENGTH_MAX) {
+    throw new ProxyError(
+      'STATEMENT',
+      'jobs() and tasks() have too many rows for this form of query; select from one of them alone, with WHERE',
+    );
+  }
+  const answer = await caller.ask(sql);
+  return answer.columns.length === 0 ? { kind: 'ok' } : { kind: 'rows', ...answer };
+}
+
+/** What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. */
+async function tvfRows(catalog: JobStore, caller: Caller, table: TvfName): Promise<readonly Row[]> {
+  const all = catalog.jobs();
+  const rights = all.length === 0 ? undefined : await Rights.of(caller);
+  const jobs = all.filter((job) => rights?.mayLoad(job.targetDatabase) === true);
+  const ours =
+    table === 'jobs'
+      ? jobs.map((job) => jobRow(job))
+      : jobs.flatMap((job) => catalog.tasks(job.id).map((task) => taskRow(job, task)));
+  const rows = [...ours, ...(await nativeRows(caller, table))];
+  // The sort is stable: within a job the newest task stays first.
+  const jobId = TVF_COLUMNS[table].indexOf(table === 'jobs' ? 'Id' : 'JobId');
+  return rows.toSorted((a, b) => Number(a[jobId]) - Number(b[jobId]));
+}
