@@ -357,7 +357,7 @@ export class Session {
   }
 
   #closeIfDrained(): void {
-    const waits = this.#walker.pending > 0 || this.#own !== undefined || !this.#router.atBoundary;
+    const waits = !this.#walker.idle || this.#own !== undefined || !this.#router.atBoundary;
     const inTransaction = (this.#walker.status & Status.IN_TRANS) !== 0;
     if (this.#walker.authenticated ? waits || inTransaction : this.#walker.conversing) return;
     this.#sayGoodbye(Buffer.alloc(0));
