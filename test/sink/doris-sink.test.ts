@@ -160,6 +160,13 @@ describe('in doubt the same bytes go out under the same label', () => {
     expect(doris.committed()).toEqual([Buffer.concat(body.body)]);
   });
 
+  test('a BE that is never heard refusing the used label does not hide that the load is in', async () => {
+    doris.backend.push('commit-then-reset');
+    doris.backend.push(...Array.from({ length: 200 }, () => 'reset-before-body' as const));
+    await expect(load({ retryMs: 300 })).resolves.toMatchObject({ alreadyThere: true });
+    expect(doris.committed()).toHaveLength(1);
+  });
+
   test('a label in use is waited for, not doubled', async () => {
     doris.transactions.set('job_1', { state: 'PREPARE', id: 7, body: Buffer.from('theirs') });
     setTimeout(() => {
