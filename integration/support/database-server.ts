@@ -1,23 +1,68 @@
 import { removeFolder, type ServerProcess } from './server-process.ts';
 
-/** What a server handle of any kind offers. Disposing throws the data away. */
-export interface DatabaseServer extends AsyncDisposable {
+export interface Login {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly password: string;
-  /** `mysql://user:password@host:port` or `postgresql://…/postgres`. */
-  readonly url: string;
-  /** As the server prints it, e.g. `9.7.4`, `10.11.19-MariaDB-log`, `18.4`. */
-  readonly version: string;
+}
+
+/** What a server handle of any kind offers. Disposing throws the data away. */
+export abstract class DatabaseServer implements Login, AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
   /** Undefined for a server that was given by URL. Such a server cannot be stopped. */
   readonly dataDir: string | undefined;
+  /** As the server prints it, e.g. `9.7.4`, `10.11.19-MariaDB-log`, `18.4`. */
+  version = '';
+  readonly #own: OwnServer | undefined;
+
+  constructor(at: Login, dataDir?: string, own?: OwnServer) {
+    ({ host: this.host, port: this.port, user: this.user, password: this.password } = at);
+    this.dataDir = dataDir;
+    this.#own = own;
+  }
+
+  /** `mysql://user:password@host:port` or `postgresql://…/postgres`. */
+  abstract readonly url: string;
+
+  /** Closes the connection that the handle itself uses; the next query opens another one. */
+  protected abstract disconnect(): Promise<void>;
+
   /** Starts it again on its port and data after {@link stop} or {@link kill}; `options` replace those given before. */
-  start(options?: readonly string[]): Promise<void>;
-  stop(): Promise<void>;
+  async start(options?: readonly string[]): Promise<void> {
+    await this.#mine().start(options);
+  }
+
+  async stop(): Promise<void> {
+    await this.disconnect();
+    await this.#mine().stop();
+  }
+
   /** `kill -9`, or what does that to all its processes. */
-  kill(): Promise<void>;
-  restart(options?: readonly string[]): Promise<void>;
+  async kill(): Promise<void> {
+    await this.disconnect();
+    await this.#mine().kill();
+  }
+
+  async restart(options?: readonly string[]): Promise<void> {
+    await this.stop();
+    await this.start(options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect();
+    await this.#own?.[Symbol.asyncDispose]();
+  }
+
+  #mine(): OwnServer {
+    if (this.#own === undefined) {
+      throw new Error('this server was given by URL: it is not ours to stop');
+    }
+    return this.#own;
+  }
 }
 
 /** How one kind of server is run: everything that differs between MySQL, MariaDB and Postgres. */

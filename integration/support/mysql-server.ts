@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import mysql, { type Connection, type ConnectionOptions, type RowDataPacket } from 'mysql2/promise';
-import { type DatabaseServer, OwnServer, type Recipe } from './database-server.ts';
+import { DatabaseServer, type Login, OwnServer, type Recipe } from './database-server.ts';
 import {
   CACHE_FOLDER,
   type MariadbPrograms,
@@ -20,19 +20,6 @@ import {
 
 /** The password of `root` on servers that we start: the one of the manual's first example. */
 const ROOT_PASSWORD = '123456';
-
-export interface MysqlServer extends DatabaseServer {
-  readonly kind: 'mysql' | 'mariadb';
-  /** Path of the Unix socket; undefined for a server given by URL. */
-  readonly socket: string | undefined;
-  /** A connection of the caller's own, as the server's root unless `options` says otherwise. */
-  connect(options?: ConnectionOptions): Promise<Connection>;
-  /**
-   * Runs one or several statements on the handle's connection, and returns the rows of the last one that has rows.
-   * Numbers that a double cannot hold, decimals and dates come as text.
-   */
-  query<Row = Record<string, unknown>>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
-}
 
 const COMMON_OPTIONS = [
   '--bind-address=127.0.0.1',
@@ -110,7 +97,7 @@ export async function givenMysql(kind: 'mysql' | 'mariadb', url: string): Promis
     user: decodeURIComponent(parsed.username || 'root'),
     password: decodeURIComponent(parsed.password),
   };
-  return MysqlHandle.open(kind, login, undefined, undefined, undefined);
+  return MysqlServer.attach(kind, login);
 }
 
 const asRoot = (): string[] => (isRoot ? ['--user=root'] : []);
@@ -214,46 +201,34 @@ async function openOwn(
   dataDir: string,
   options: readonly string[],
 ): Promise<MysqlServer> {
-  const own = await OwnServer.open(recipe, freePort, options);
-  const login = { host: '127.0.0.1', port: own.port, user: 'root', password: ROOT_PASSWORD };
-  return MysqlHandle.open(kind, login, socket, dataDir, own);
+  const server = await OwnServer.open(recipe, freePort, options);
+  const login = { host: '127.0.0.1', port: server.port, user: 'root', password: ROOT_PASSWORD };
+  return MysqlServer.attach(kind, login, { server, dataDir, socket });
 }
 
-interface Login {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
-}
-
-class MysqlHandle implements MysqlServer {
+export class MysqlServer extends DatabaseServer {
   readonly kind: 'mysql' | 'mariadb';
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
+  /** Path of the Unix socket; undefined for a server given by URL. */
   readonly socket: string | undefined;
-  readonly dataDir: string | undefined;
-  version = '';
-  readonly #own: OwnServer | undefined;
   #connection: Promise<Connection> | undefined;
 
-  constructor(
+  private constructor(
     kind: 'mysql' | 'mariadb',
-    login: Login,
-    socket: string | undefined,
-    dataDir: string | undefined,
-    own: OwnServer | undefined,
+    at: Login,
+    own?: { readonly server: OwnServer; readonly dataDir: string; readonly socket: string },
   ) {
+    super(at, own?.dataDir, own?.server);
     this.kind = kind;
-    ({ host: this.host, port: this.port, user: this.user, password: this.password } = login);
-    this.socket = socket;
-    this.dataDir = dataDir;
-    this.#own = own;
+    this.socket = own?.socket;
   }
 
-  static async open(...parts: ConstructorParameters<typeof MysqlHandle>): Promise<MysqlHandle> {
-    const handle = new MysqlHandle(...parts);
+  /** The handle of a server that answers already. */
+  static async attach(
+    kind: 'mysql' | 'mariadb',
+    at: Login,
+    own?: { readonly server: OwnServer; readonly dataDir: string; readonly socket: string },
+  ): Promise<MysqlServer> {
+    const handle = new MysqlServer(kind, at, own);
     const [row] = await handle.query<{ version: string }>('SELECT VERSION() AS version');
     handle.version = row?.version ?? '';
     return handle;
@@ -263,6 +238,7 @@ class MysqlHandle implements MysqlServer {
     return `mysql://${encodeURIComponent(this.user)}:${encodeURIComponent(this.password)}@${this.host}:${this.port}`;
   }
 
+  /** A connection of the caller's own, as the server's root unless `options` says otherwise. */
   connect(options: ConnectionOptions = {}): Promise<Connection> {
     return mysql.createConnection({
       host: this.host,
@@ -277,7 +253,14 @@ class MysqlHandle implements MysqlServer {
     });
   }
 
-  async query<Row>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+  /**
+   * Runs one or several statements on the handle's connection, and returns the rows of the last one that has rows.
+   * Numbers that a double cannot hold, decimals and dates come as text.
+   */
+  async query<Row = Record<string, unknown>>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> {
     this.#connection ??= this.connect();
     const connection = await this.#connection;
     const [result] = await connection.query<RowDataPacket[] | RowDataPacket[][]>(sql, [...values]);
@@ -286,31 +269,7 @@ class MysqlHandle implements MysqlServer {
     return (sets.length > 0 ? (sets.at(-1) ?? []) : result) as Row[];
   }
 
-  async start(options?: readonly string[]): Promise<void> {
-    await this.#mine().start(options);
-  }
-
-  async stop(): Promise<void> {
-    await this.#disconnect();
-    await this.#mine().stop();
-  }
-
-  async kill(): Promise<void> {
-    await this.#disconnect();
-    await this.#mine().kill();
-  }
-
-  async restart(options?: readonly string[]): Promise<void> {
-    await this.stop();
-    await this.start(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#disconnect();
-    await this.#own?.[Symbol.asyncDispose]();
-  }
-
-  async #disconnect(): Promise<void> {
+  protected async disconnect(): Promise<void> {
     const connection = this.#connection;
     this.#connection = undefined;
     // A connection that never came up has nothing to close; its user has seen the error.
@@ -318,11 +277,5 @@ class MysqlHandle implements MysqlServer {
       (open) => open.destroy(),
       () => {},
     );
-  }
-
-  #mine(): OwnServer {
-    if (this.#own === undefined)
-      throw new Error('this server was given by URL: it is not ours to stop');
-    return this.#own;
   }
 }

@@ -1,24 +1,11 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { type DatabaseServer, OwnServer, type Recipe } from './database-server.ts';
+import { DatabaseServer, type Login, OwnServer, type Recipe } from './database-server.ts';
 import { postgresPrograms } from './programs.ts';
 import { freePort, run, runChecked, ServerProcess, temporaryFolder } from './server-process.ts';
 
 const PASSWORD = 'postgres';
-
-export interface PostgresServer extends DatabaseServer {
-  readonly kind: 'postgres';
-  /** Database of {@link query}: `postgres`. */
-  readonly database: string;
-  /** A connection of the caller's own, as the superuser unless `config` says otherwise. Not yet in use by anybody. */
-  connect(config?: pg.ClientConfig): Promise<pg.Client>;
-  /** Runs one or several statements on the handle's connection, and returns the rows of the last one; values as text where `pg` leaves them. */
-  query<Row extends pg.QueryResultRow = Record<string, unknown>>(
-    sql: string,
-    values?: readonly unknown[],
-  ): Promise<Row[]>;
-}
 
 export async function startOwnPostgres(
   version: number,
@@ -65,13 +52,13 @@ export async function startOwnPostgres(
     },
   };
   const own = await OwnServer.open(recipe, freePort, options);
-  return PostgresHandle.open(login(own.port), dataDir, own);
+  return PostgresServer.attach(login(own.port), dataDir, own);
 }
 
 /** A server that somebody else runs: `postgresql://user:password@host:port/database`. */
 export function givenPostgres(url: string): Promise<PostgresServer> {
   const parsed = new URL(url);
-  return PostgresHandle.open(
+  return PostgresServer.attach(
     {
       host: parsed.hostname,
       port: Number(parsed.port || 5432),
@@ -84,15 +71,11 @@ export function givenPostgres(url: string): Promise<PostgresServer> {
   );
 }
 
-interface Login {
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
+interface DatabaseLogin extends Login {
   readonly database: string;
 }
 
-const login = (port: number): Login => ({
+const login = (port: number): DatabaseLogin => ({
   host: '127.0.0.1',
   port,
   user: 'postgres',
@@ -122,29 +105,24 @@ async function readable(bin: string, folder: string): Promise<string> {
   return join(copy, 'bin');
 }
 
-class PostgresHandle implements PostgresServer {
+export class PostgresServer extends DatabaseServer {
   readonly kind = 'postgres';
-  readonly host: string;
-  readonly port: number;
-  readonly user: string;
-  readonly password: string;
+  /** Database of {@link query}. */
   readonly database: string;
-  readonly dataDir: string | undefined;
-  version = '';
-  readonly #own: OwnServer | undefined;
   #client: Promise<pg.Client> | undefined;
 
-  constructor(at: Login, dataDir: string | undefined, own: OwnServer | undefined) {
-    ({ host: this.host, port: this.port, user: this.user, password: this.password } = at);
+  private constructor(at: DatabaseLogin, dataDir?: string, own?: OwnServer) {
+    super(at, dataDir, own);
     this.database = at.database;
-    this.dataDir = dataDir;
-    this.#own = own;
   }
 
-  static async open(
-    ...parts: ConstructorParameters<typeof PostgresHandle>
-  ): Promise<PostgresHandle> {
-    const handle = new PostgresHandle(...parts);
+  /** The handle of a server that answers already. */
+  static async attach(
+    at: DatabaseLogin,
+    dataDir?: string,
+    own?: OwnServer,
+  ): Promise<PostgresServer> {
+    const handle = new PostgresServer(at, dataDir, own);
     const [row] = await handle.query<{ server_version: string }>('SHOW server_version');
     handle.version = row?.server_version ?? '';
     return handle;
@@ -154,6 +132,7 @@ class PostgresHandle implements PostgresServer {
     return `postgresql://${encodeURIComponent(this.user)}:${encodeURIComponent(this.password)}@${this.host}:${this.port}/${this.database}`;
   }
 
+  /** A connection of the caller's own, as the superuser unless `config` says otherwise. */
   async connect(config: pg.ClientConfig = {}): Promise<pg.Client> {
     const { host, port, user, password, database } = this;
     const client = new pg.Client({ host, port, user, password, database, ...config });
@@ -163,7 +142,8 @@ class PostgresHandle implements PostgresServer {
     return client;
   }
 
-  async query<Row extends pg.QueryResultRow>(
+  /** Runs one or several statements on the handle's connection, and returns the rows of the last one as `pg` decodes them. */
+  async query<Row extends pg.QueryResultRow = Record<string, unknown>>(
     sql: string,
     values?: readonly unknown[],
   ): Promise<Row[]> {
@@ -176,31 +156,7 @@ class PostgresHandle implements PostgresServer {
     return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows;
   }
 
-  async start(options?: readonly string[]): Promise<void> {
-    await this.#mine().start(options);
-  }
-
-  async stop(): Promise<void> {
-    await this.#disconnect();
-    await this.#mine().stop();
-  }
-
-  async kill(): Promise<void> {
-    await this.#disconnect();
-    await this.#mine().kill();
-  }
-
-  async restart(options?: readonly string[]): Promise<void> {
-    await this.stop();
-    await this.start(options);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#disconnect();
-    await this.#own?.[Symbol.asyncDispose]();
-  }
-
-  async #disconnect(): Promise<void> {
+  protected async disconnect(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
     // A connection that never came up has nothing to close; its user has seen the error.
@@ -208,11 +164,5 @@ class PostgresHandle implements PostgresServer {
       (open) => open.end(),
       () => {},
     );
-  }
-
-  #mine(): OwnServer {
-    if (this.#own === undefined)
-      throw new Error('this server was given by URL: it is not ours to stop');
-    return this.#own;
   }
 }

@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { MysqlServer } from './mysql-server.ts';
+
+/** A row of `jobs()`: every column is text (job-sql.md §3.2). */
+export type JobRow = Readonly<Record<string, string>>;
+
+export interface MysqlJob {
+  readonly name: string;
+  readonly database: string;
+  readonly tables: string;
+  readonly target: string;
+  readonly offset?: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly port?: number;
+}
+
+/** The manual's CREATE JOB for MySQL, word for word but for names, addresses and passwords. */
+export function createMysqlJob(source: MysqlServer, job: MysqlJob): string {
+  return `CREATE JOB ${job.name}
+ON STREAMING
+FROM MYSQL (
+        "jdbc_url" = "jdbc:mysql://${source.host}:${job.port ?? source.port}",
+        "driver_url" = "mysql-connector-j-8.0.31.jar",
+        "driver_class" = "com.mysql.cj.jdbc.Driver",
+        "user" = "${job.user ?? source.user}",
+        "password" = "${job.password ?? source.password}",
+        "database" = "${job.database}",
+        "include_tables" = "${job.tables}",
+        "offset" = "${job.offset ?? 'initial'}"
+)
+TO DATABASE ${job.target} (
+    "table.create.properties.replication_num" = "1"
+)`;
+}
+
+/** The job's row of `jobs()`, by the manual's query. Undefined when there is none. */
+export async function jobRow(client: Connection, name: string): Promise<JobRow | undefined> {
+  const [rows] = await client.query<RowDataPacket[]>(
+    `select * from jobs(type=insert) where ExecuteType = "STREAMING" and Name = '${name}'`,
+  );
+  return rows[0];
+}
+
+/** The job's rows of `tasks()`, newest first. */
+export async function taskRows(client: Connection, jobId: string): Promise<JobRow[]> {
+  const [rows] = await client.query<RowDataPacket[]>(
+    `select * from tasks(type='insert') where jobId='${jobId}'`,
+  );
+  return rows;
+}
+
+/**
+ * Waits until `jobs()` shows the job in a row that `holds`.
+ * @throws after `timeoutMs` with the last row seen.
+ */
+export async function waitForJob(
+  client: Connection,
+  name: string,
+  holds: (row: JobRow) => boolean,
+  timeoutMs = 30_000,
+): Promise<JobRow> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const row = await jobRow(client, name);
+    if (row !== undefined && holds(row)) return row;
+    if (Date.now() > deadline) {
+      throw new Error(`job ${name} after ${timeoutMs} ms: ${JSON.stringify(row)}`);
+    }
+    await sleep(50);
+  }
+}
