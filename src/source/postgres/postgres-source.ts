@@ -1,0 +1,302 @@
+import { ProxyError } from '../../model/error.ts';
+import type { Position, PostgresPosition } from '../../model/offset.ts';
+import type { SnapshotSplit } from '../../model/job.ts';
+import { tableId, type TableSpec } from '../../model/table.ts';
+import type { ChangeStream, Source, SplitReader, TableSelection } from '../source.ts';
+import { Session, type PostgresTarget } from './connection.ts';
+import { parseLsn } from './lsn.ts';
+import { preflight, type SourceNames } from './preflight.ts';
+import { dropPublication, ensurePublication, publicationFindings } from './publication.ts';
+import {
+  checkSlot,
+  createSlot,
+  dropSlot,
+  readSlot,
+  waitForVisibility,
+} from './replication-slot.ts';
+import { RowEncoder } from './row-encoder.ts';
+import { RowReread } from './row-reread.ts';
+import { SharedSnapshot } from './shared-snapshot.ts';
+import { PostgresSplitReader } from './split-reader.ts';
+import { readTables, type SourceTable } from './table-catalog.ts';
+import { nextSplit, splitCopy } from './table-split.ts';
+import { WalReader } from './wal-reader.ts';
+import { WalRelations, type KnownTable } from './wal-relations.ts';
+import { PostgresChangeStream } from './wal-stream.ts';
+
+/** Sessions kept for the next split. */
+const IDLE_SESSIONS_MAX = 4;
+
+export interface PostgresSourceOptions {
+  readonly jobId: number;
+  readonly target: Omit<PostgresTarget, 'applicationName'>;
+  /** The one schema that the job copies. */
+  readonly schema: string;
+  /** Property `slot_name`; absent: `doris_cdc_<jobId>`, made and dropped by us. */
+  readonly slotName?: string;
+  /** Property `publication_name`; absent: `doris_pub_<jobId>`, made and dropped by us. */
+  readonly publicationName?: string;
+}
+
+/**
+ * A Postgres server, 13 or later, read by COPY and by logical replication with pgoutput.
+ *
+ * Slot and publication are made by the first {@link safePosition} or {@link latestPosition} after a {@link preflight}, which
+ * is CREATE JOB; a later Source of the job only uses them, so that one that was lost is found out.
+ */
+export class PostgresSource implements Source {
+  readonly #target: PostgresTarget;
+  readonly #names: SourceNames;
+  readonly #snapshot: SharedSnapshot;
+  readonly #idle: Session[] = [];
+  #control: Promise<Session> | undefined;
+  /** What {@link preflight} selected and the slot is not made for yet. */
+  #selected: readonly SourceTable[] | undefined;
+  #partitioned: Promise<ReadonlySet<string>> | undefined;
+  #checkUtf8: Promise<boolean> | undefined;
+
+  constructor(options: PostgresSourceOptions) {
+    const { jobId } = options;
+    const [slot, publication] = [`doris_cdc_${jobId}`, `doris_pub_${jobId}`];
+    this.#target = { ...options.target, applicationName: `doris_job_${jobId}` };
+    const publicationName = options.publicationName ?? publication;
+    this.#names = {
+      schema: options.schema,
+      slot: options.slotName ?? slot,
+      ownSlot: (options.slotName ?? slot) === slot,
+      publication: { name: publicationName, own: publicationName === publication },
+    };
+    this.#snapshot = new SharedSnapshot(() => Session.open(this.#target));
+  }
+
+  async preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
+    const found = await preflight(await this.#session(), this.#names, selection);
+    this.#selected = found.tables;
+    return found.specs;
+  }
+
+  /**
+   * The slot's consistent point: the stream holds what commits after it, and what committed before it is visible
+   * when this returns (see {@link waitForVisibility}).
+   */
+  async safePosition(): Promise<Position> {
+    const session = await this.#session();
+    const made = await this.#prepare(session);
+    const slot = made ?? (await readSlot(session, this.#names.slot))?.confirmedLsn;
+    if (slot === undefined) {
+      throw new ProxyError(
+        'SOURCE_SETTING',
+        `replication slot does not exist: ${this.#names.slot}. Create it before starting the job or omit slot_name to let Doris create one.`,
+      );
+    }
+    await waitForVisibility(session);
+    return position(slot);
+  }
+
+  async latestPosition(): Promise<Position> {
+    const session = await this.#session();
+    await this.#prepare(session);
+    return position(await currentLsn(session));
+  }
+
+  async lagBytes(from: Position): Promise<number> {
+    if (from.kind !== 'postgres') return -1;
+    return Number((await currentLsn(await this.#session())) - BigInt(from.lsn));
+  }
+
+  async nextSplit(
+    table: TableSpec,
+    rows: number,
+    previous: SnapshotSplit | undefined,
+  ): Promise<SnapshotSplit | undefined> {
+    const partitioned = (await this.#partitionedTables()).has(tableId(table));
+    return await nextSplit(await this.#session(), table, partitioned, rows, previous);
+  }
+
+  async readSplit(table: TableSpec, split: SnapshotSplit): Promise<SplitReader> {
+    const partitioned = (await this.#partitionedTables()).has(tableId(table));
+    const encoder = new RowEncoder(table, await this.#strictUtf8());
+    const session = await this.#take();
+    try {
+      await this.#snapshot.enter(session);
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
+    return new PostgresSplitReader(session, encoder, splitCopy(table, partitioned, split), () =>
+      this.#giveBack(session),
+    );
+  }
+
+  async openStream(tables: readonly TableSpec[], from: Position): Promise<ChangeStream> {
+    if (from.kind !== 'postgres') {
+      throw new ProxyError('POSITION_LOST', 'the position is not one of a Postgres server');
+    }
+    await this.#snapshot[Symbol.asyncDispose]();
+    const session = await this.#session();
+    const known = await this.#knownTables(session, tables);
+    await this.#verify(known);
+    await checkSlot(session, this.#names.slot, BigInt(from.lsn));
+    const [timeout] = await session.rows<{ readonly ms: number }>(
+      `SELECT setting::int AS ms FROM pg_settings WHERE name = 'wal_sender_timeout'`,
+    );
+    const { slot, publication } = this.#names;
+    const reader = await WalReader.open({
+      target: this.#target,
+      slot,
+      publication: publication.name,
+      from: BigInt(from.lsn),
+      senderTimeoutMs: timeout?.ms ?? 0,
+    });
+    const relations = new WalRelations(known, publication.own, (oid, modifier) =>
+      this.#typeName(oid, modifier),
+    );
+    const partitioned = new Set(known.filter((k) => k.source.kind === 'p').map((k) => k.encoder));
+    const sessions = {
+      take: () => this.#take(),
+      giveBack: (free: Session) => this.#giveBack(free),
+    };
+    const reread = new RowReread(sessions, (encoder) => partitioned.has(encoder));
+    return new PostgresChangeStream(
+      { reader, relations, reread, verify: () => this.#verify(known) },
+      from,
+    );
+  }
+
+  async release(): Promise<void> {
+    await using session = await Session.open(this.#target);
+    const { slot, ownSlot, publication } = this.#names;
+    if (ownSlot) await dropSlot(session, slot);
+    if (publication.own) await dropPublication(session, publication.name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#snapshot[Symbol.asyncDispose]();
+    for (const session of this.#idle.splice(0)) session.destroy();
+    const control = await this.#control?.catch(() => undefined);
+    await control?.[Symbol.asyncDispose]();
+  }
+
+  /** Makes publication and slot if this is the job's creation and they are not there; returns a new slot's position. */
+  async #prepare(session: Session): Promise<bigint | undefined> {
+    const tables = this.#selected;
+    if (tables === undefined) return undefined;
+    const { slot, ownSlot, publication } = this.#names;
+    await ensurePublication(session, publication, tables);
+    const exists = (await readSlot(session, slot)) !== undefined;
+    const made = exists || !ownSlot ? undefined : await createSlot(session, slot);
+    this.#selected = undefined;
+    return made;
+  }
+
+  /** The session for short questions; they queue in it. Opened again when it was lost. */
+  async #session(): Promise<Session> {
+    const session = await this.#control?.catch(() => undefined);
+    if (session !== undefined && !session.dead) return session;
+    this.#control = Session.open(this.#target);
+    return await this.#control;
+  }
+
+  async #take(): Promise<Session> {
+    for (let session = this.#idle.pop(); session !== undefined; session = this.#idle.pop()) {
+      if (!session.dead) return session;
+    }
+    return await Session.open(this.#target);
+  }
+
+  #giveBack(session: Session): void {
+    if (session.dead || this.#idle.length >= IDLE_SESSIONS_MAX) session.destroy();
+    else this.#idle.push(session);
+  }
+
+  async #knownTables(
+    session: Session,
+    specs: readonly TableSpec[],
+  ): Promise<readonly KnownTable[]> {
+    const found = await readTables(session, this.#names.schema);
+    const checkUtf8 = await this.#strictUtf8();
+    return specs.map((spec) => {
+      const source = found.find((t) => t.name === spec.name);
+      if (source === undefined) throw gone(spec);
+      return { source, encoder: new RowEncoder(spec, checkUtf8) };
+    });
+  }
+
+  /** The tables are those that the stream was opened with, and the publication holds them. */
+  async #verify(known: readonly KnownTable[]): Promise<void> {
+    const session = await this.#session();
+    const oids = await session.rows<{ readonly oid: string }>(
+      `SELECT c.oid::int8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE c.oid = ANY ($1::oid[])`,
+      [known.map((k) => String(k.source.oid))],
+    );
+    const lost = known.find((k) => !oids.some((row) => Number(row.oid) === k.source.oid));
+    if (lost !== undefined) throw gone(lost.encoder.spec);
+    const tables = known.map((k) => k.source);
+    const findings = await publicationFindings(session, this.#names.publication, tables);
+    if (findings.length > 0) throw new ProxyError('SOURCE_SETTING', findings.join('\n'));
+  }
+
+  async #typeName(oid: number, modifier: number): Promise<string> {
+    const session = await this.#session();
+    const [row] = await session.rows<{ readonly name: string | null }>(
+      'SELECT format_type($1::oid, $2::int) AS name',
+      [String(oid), modifier],
+    );
+    return row?.name ?? `type ${oid}`;
+  }
+
+  async #partitionedTables(): Promise<ReadonlySet<string>> {
+    this.#partitioned ??= this.#readPartitioned();
+    try {
+      return await this.#partitioned;
+    } catch (error) {
+      this.#partitioned = undefined;
+      throw error;
+    }
+  }
+
+  async #readPartitioned(): Promise<ReadonlySet<string>> {
+    const session = await this.#session();
+    const rows = await session.rows<{ readonly name: string }>(
+      `SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE n.nspname = $1 AND c.relkind = 'p'`,
+      [this.#names.schema],
+    );
+    return new Set(rows.map((row) => tableId({ schema: this.#names.schema, name: row.name })));
+  }
+
+  async #strictUtf8(): Promise<boolean> {
+    this.#checkUtf8 ??= this.#session().then(async (session) => {
+      const [row] = await session.rows<{ readonly encoding: string }>(
+        `SELECT current_setting('server_encoding') AS encoding`,
+      );
+      return row?.encoding === 'SQL_ASCII';
+    });
+    try {
+      return await this.#checkUtf8;
+    } catch (error) {
+      this.#checkUtf8 = undefined;
+      throw error;
+    }
+  }
+}
+
+function position(lsn: bigint): PostgresPosition {
+  return { kind: 'postgres', lsn: String(lsn), event: 0, txId: '', tsUsec: '0' };
+}
+
+async function currentLsn(session: Session): Promise<bigint> {
+  const [row] = await session.rows<{ readonly lsn: string }>(
+    `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn`,
+  );
+  return parseLsn(row?.lsn ?? '0/0');
+}
+
+function gone(spec: TableSpec): ProxyError {
+  return new ProxyError(
+    'SOURCE_DDL',
+    `table ${tableId(spec)} does not exist any more: it was dropped, renamed or moved to another schema. ` +
+      'Drop the job and create it again.',
+  );
+}

@@ -1,0 +1,229 @@
+import { ProxyError, type FailureCode } from '../../model/error.ts';
+import { tableId, type TableSpec } from '../../model/table.ts';
+import type { TableSelection } from '../source.ts';
+import type { Session } from './connection.ts';
+import { publicationFindings, type PublicationName } from './publication.ts';
+import { readSlot } from './replication-slot.ts';
+import { readTables, tableSpec, type SourceTable } from './table-catalog.ts';
+
+/** What a job calls its things at the source. */
+export interface SourceNames {
+  readonly schema: string;
+  readonly slot: string;
+  readonly ownSlot: boolean;
+  readonly publication: PublicationName;
+}
+
+/** The oldest version with partitions published through their root; 15 and 18 are what the tests run. */
+const VERSION_MIN = 130_000;
+
+interface Finding {
+  readonly code: FailureCode;
+  readonly text: string;
+}
+
+/** The selected tables: as the server has them, and as the job keeps them. */
+export interface Selected {
+  readonly tables: readonly SourceTable[];
+  readonly specs: readonly TableSpec[];
+}
+
+/**
+ * Looks at everything that would make the job fail later, and throws it as one error: the user corrects all of it
+ * in one go. Texts of job-sql.md §2.4 and §5.5 where Doris has one.
+ */
+export async function preflight(
+  session: Session,
+  names: SourceNames,
+  selection: TableSelection,
+): Promise<Selected> {
+  const all = await readTables(session, names.schema);
+  if (all.length === 0) {
+    throw new ProxyError('SOURCE_TABLE', `No tables found in database ${names.schema}`);
+  }
+  const tables = all.filter((table) =>
+    selection.include.length > 0
+      ? selection.include.includes(table.name)
+      : !selection.exclude.includes(table.name),
+  );
+  if (tables.length === 0) {
+    throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
+  }
+  const findings = [
+    ...excludeFindings(tables, selection),
+    ...tableFindings(tables),
+    ...(await serverFindings(session, names)),
+    ...(await resourceFindings(session, names, tables)),
+  ];
+  const [first] = findings;
+  if (first !== undefined) {
+    throw new ProxyError(first.code, findings.map((f) => f.text).join('\n'));
+  }
+  const specs = tables.map((table) =>
+    tableSpec(
+      table,
+      selection.targets[table.name] ?? table.name,
+      selection.excludeColumns[table.name] ?? [],
+    ),
+  );
+  return { tables, specs };
+}
+
+function excludeFindings(tables: readonly SourceTable[], selection: TableSelection): Finding[] {
+  return tables.flatMap((table) =>
+    (selection.excludeColumns[table.name] ?? []).flatMap((column): Finding[] => {
+      const start = 'exclude_columns validation failed: column';
+      if (!table.columns.some((c) => c.name === column)) {
+        const text = `${start} '${column}' does not exist in table '${table.name}'`;
+        return [{ code: 'SOURCE_TABLE', text }];
+      }
+      if (!table.key.includes(column)) return [];
+      const text = `${start} '${column}' in table '${table.name}' is a primary key column and cannot be excluded`;
+      return [{ code: 'SOURCE_TABLE', text }];
+    }),
+  );
+}
+
+function tableFindings(tables: readonly SourceTable[]): Finding[] {
+  const findings: Finding[] = [];
+  const about = (which: readonly SourceTable[], code: FailureCode, text: string): void => {
+    if (which.length > 0) findings.push({ code, text: `${text}: ${tableList(which)}` });
+  };
+  const keyless = tables.filter((t) => t.key.length === 0);
+  if (keyless.length > 0) {
+    const list = keyless.map((t) => t.name).join(', ');
+    const text = `The following tables do not have primary key defined: ${list}`;
+    findings.push({ code: 'SOURCE_TABLE', text });
+  }
+  about(
+    tables.filter((t) => t.keyDeferrable),
+    'SOURCE_TABLE',
+    'a DEFERRABLE primary key is no replica identity, and lets two rows have one key for a moment',
+  );
+  for (const table of tables) {
+    if (table.key.length === 0 || table.identityLacks.length === 0) continue;
+    findings.push({
+      code: 'SOURCE_TABLE',
+      text: `the replica identity of ${table.identityLacks.join(', ')} does not hold the primary key (${table.key.join(', ')}): ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL`,
+    });
+  }
+  about(
+    tables.filter((t) => t.unlogged),
+    'SOURCE_TABLE',
+    'unlogged and temporary tables are not in the log',
+  );
+  about(
+    tables.filter((t) => !t.readable),
+    'SOURCE_ACCESS',
+    'the user lacks SELECT (or USAGE of the schema) for',
+  );
+  about(
+    tables.filter((t) => t.filtered),
+    'SOURCE_ACCESS',
+    'row-level security hides rows from the user (BYPASSRLS is needed) of',
+  );
+  return findings;
+}
+
+async function serverFindings(session: Session, names: SourceNames): Promise<Finding[]> {
+  const [server] = await session.rows<{
+    readonly version: number;
+    readonly wal_level: string;
+    readonly replication: boolean;
+    readonly slots_free: boolean;
+    readonly senders: number;
+    readonly user: string;
+  }>(
+    `SELECT current_setting('server_version_num')::int AS version, current_setting('wal_level') AS wal_level,
+            current_setting('max_wal_senders')::int AS senders, current_user::text AS user,
+            (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1)
+              < current_setting('max_replication_slots')::int AS slots_free,
+            (SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user)
+              OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'MEMBER'))
+              AS replication`,
+    [names.slot],
+  );
+  if (server === undefined) return [];
+  const findings: Finding[] = [];
+  const add = (wrong: boolean, code: FailureCode, text: string): void => {
+    if (wrong) findings.push({ code, text });
+  };
+  add(server.version < VERSION_MIN, 'SOURCE_SETTING', 'Postgres 13 or later is needed');
+  add(
+    server.wal_level !== 'logical',
+    'SOURCE_SETTING',
+    `wal_level is ${server.wal_level}, logical is needed: set wal_level = logical in postgresql.conf and restart the server`,
+  );
+  add(
+    !server.replication,
+    'SOURCE_ACCESS',
+    `user ${server.user} may not replicate: ALTER ROLE ... REPLICATION`,
+  );
+  add(
+    !server.slots_free,
+    'SOURCE_SETTING',
+    'all replication slots are in use: raise max_replication_slots, or drop a slot',
+  );
+  add(server.senders === 0, 'SOURCE_SETTING', 'max_wal_senders is 0: raise it');
+  return findings;
+}
+
+/** Slot and publication (job-sql.md §5.5), and whether we may make the publication. */
+async function resourceFindings(
+  session: Session,
+  names: SourceNames,
+  tables: readonly SourceTable[],
+): Promise<Finding[]> {
+  const texts = [...(await publicationFindings(session, names.publication, tables))];
+  const slot = await readSlot(session, names.slot);
+  if (slot === undefined && !names.ownSlot) {
+    texts.push(
+      `replication slot does not exist: ${names.slot}. Create it before starting the job or omit slot_name to let Doris create one.`,
+    );
+  }
+  if (slot?.active === true && names.ownSlot) {
+    texts.push(
+      `replication slot ${names.slot} is active, held by another consumer. Another Doris cluster may be using the same jobId. Please set slot_name explicitly to avoid the conflict.`,
+    );
+  } else if (slot?.active === true) {
+    texts.push(`replication slot ${names.slot} is active, held by another consumer.`);
+  }
+  if (slot !== undefined && slot.plugin !== 'pgoutput') {
+    texts.push(
+      `replication slot ${names.slot} has the plugin ${slot.plugin || '(none: it is physical)'}, pgoutput is needed`,
+    );
+  } else if (slot?.here === false) {
+    texts.push(`replication slot ${names.slot} belongs to another database`);
+  }
+  if (slot?.walStatus === 'lost') {
+    texts.push(`replication slot ${names.slot} has lost its WAL (wal_status lost): drop it`);
+  }
+  const findings = texts.map((text): Finding => ({ code: 'SOURCE_SETTING', text }));
+  if (names.publication.own) findings.push(...(await creationFindings(session, tables)));
+  return findings;
+}
+
+async function creationFindings(
+  session: Session,
+  tables: readonly SourceTable[],
+): Promise<Finding[]> {
+  const [row] = await session.rows<{ readonly allowed: boolean; readonly database: string }>(
+    `SELECT has_database_privilege(current_database(), 'CREATE') AS allowed, current_database()::text AS database`,
+  );
+  const foreign = tables.filter((t) => !t.owned);
+  const why = [
+    ...(row?.allowed === false ? [`CREATE on database ${row.database}`] : []),
+    ...(foreign.length > 0 ? [`ownership of ${tableList(foreign)}`] : []),
+  ];
+  if (why.length === 0) return [];
+  return [
+    {
+      code: 'SOURCE_ACCESS',
+      text: `to make a publication the user needs ${why.join(' and ')}; or name one that exists with publication_name`,
+    },
+  ];
+}
+
+function tableList(tables: readonly SourceTable[]): string {
+  return tables.map(tableId).join(', ');
+}
