@@ -188,7 +188,7 @@ function translate(cause: unknown, at: string, sql: string): ProxyError {
     return new ProxyError('TARGET_UNREACHABLE', `FE ${at}: ${String(words)}`, { cause });
   }
   const { errno, sqlMessage } = cause;
-  if (ACCESS.has(errno) || /Access denied|denied;/i.test(sqlMessage)) {
+  if (ACCESS.has(errno) || /Access denied|command denied|denied;/i.test(sqlMessage)) {
     return new ProxyError('TARGET_ACCESS', `FE ${at}: ${sqlMessage}`, { cause });
   }
   if (TOO_MANY_CONNECTIONS.has(errno)) {

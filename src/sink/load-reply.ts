@@ -97,7 +97,7 @@ const FAILURES: readonly (readonly [RegExp, LoadVerdict])[] = [
     'data',
   ],
   [/NOT_AUTHORIZED|Unauthorized|Access denied|no valid Basic authorization/i, 'access'],
-  [/denied;|privilege|No cloud cluster name selected|no compute group/i, 'access'],
+  [/command denied|denied;|privilege|No cloud cluster name selected|no compute group/i, 'access'],
   [/LABEL_ALREADY_EXISTS|has already been used/i, 'unknown'],
   [/E?-235\b|TOO_MANY_VERSION|too many versions/i, 'busy'],
   [/current running txns|TOO_MANY_TASKS|publishing txn/i, 'busy'],

@@ -150,10 +150,15 @@ function different(table: TableSpec, wanted: ColumnSpec, column: TargetColumn): 
     identifier(wanted.name),
     narrow ? type : column.type,
     ...(isKey ? ['KEY', column.nullable ? 'NULL' : 'NOT NULL'] : ['NULL']),
-    ...(column.defaultValue === undefined ? [] : ['DEFAULT', quoted(column.defaultValue)]),
+    ...(column.defaultValue === undefined ? [] : ['DEFAULT', defaultText(column.defaultValue)]),
     ...(column.comment === '' ? [] : ['COMMENT', quoted(column.comment)]),
   ];
   return { what: `column ${wanted.name} ${findings.join(', and ')}`, clause: words.join(' ') };
+}
+
+/** A default as DESC prints it, as DDL reads it: functions stand bare, literals are quoted whatever their type. */
+function defaultText(value: string): string {
+  return /^(CURRENT_TIMESTAMP(\(\d\))?|CURRENT_DATE)$/i.test(value) ? value : quoted(value);
 }
 
 /** Doris 4.0 made BOOLEAN of `tinyint(1)` (cdc-semantics.md §1.1): its tables stay usable. */

@@ -185,6 +185,13 @@ describe('an existing table', () => {
     expect(() => checkTable('dw', existing(change), ORDERS)).toThrow(text);
   });
 
+  test('keeps a default that is a function', () => {
+    const due = target('note', 'text', { nullable: false, defaultValue: 'CURRENT_TIMESTAMP(3)' });
+    expect(() => checkTable('dw', replaced('note', due), ORDERS)).toThrow(
+      'MODIFY COLUMN `note` text NULL DEFAULT CURRENT_TIMESTAMP(3)',
+    );
+  });
+
   test('with a column of another spelling would stay NULL there', () => {
     expect(() => checkTable('dw', replaced('note', target('Note', 'text')), ORDERS)).toThrow(
       'column note is spelled Note; cure: ALTER TABLE `dw`.`orders_copy` RENAME COLUMN `Note` `note`',
