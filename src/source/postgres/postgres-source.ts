@@ -55,7 +55,14 @@ export class PostgresSource implements Source {
   #partitioned: Promise<ReadonlySet<string>> | undefined;
   #checkUtf8: Promise<boolean> | undefined;
 
-  constructor(options: PostgresSourceOptions) {
+  /** @throws ProxyError SOURCE_UNREACHABLE, SOURCE_ACCESS, SOURCE_SETTING (no such database). */
+  static async open(options: PostgresSourceOptions): Promise<PostgresSource> {
+    const source = new PostgresSource(options);
+    await source.#session();
+    return source;
+  }
+
+  private constructor(options: PostgresSourceOptions) {
     const { jobId } = options;
     const [slot, publication] = [`doris_cdc_${jobId}`, `doris_pub_${jobId}`];
     this.#target = { ...options.target, applicationName: `doris_job_${jobId}` };
