@@ -4,7 +4,6 @@ import type { Endpoint } from '../model/endpoint.ts';
 import { HEADER_BYTES, PacketReader } from '../wire/packet.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
-const GREETING_TIMEOUT_MS = 3000;
 const GREETING_BYTES_MAX = 65_536;
 const KEEP_ALIVE_MS = 60_000;
 /** An FE that could not be reached is tried last for this long (wire.md §2.9). */
@@ -59,17 +58,20 @@ export interface GreetedFrontend {
 /** The configured FEs, and which of them failed lately. */
 export class Frontends {
   readonly #addresses: readonly Endpoint[];
+  readonly #greetingTimeoutMs: number;
   readonly #avoidUntil = new Map<Endpoint, number>();
 
-  constructor(addresses: readonly Endpoint[]) {
+  /** @param greetingTimeoutMs from the connection to the FE's first packet. */
+  constructor(addresses: readonly Endpoint[], greetingTimeoutMs: number) {
     this.#addresses = addresses;
+    this.#greetingTimeoutMs = greetingTimeoutMs;
   }
 
   /**
    * Connects to the first FE that answers. Always the first in order, never in turn: `KILL n` reaches only the FE
    * it is sent to, so the connections of a client should meet on one (wire.md §2.9).
    *
-   * @throws NoFrontendError when none greets within its 1 s to connect and 3 s to greet, or the signal's reason.
+   * @throws NoFrontendError when none greets within its time, 1 s to connect, or the signal's reason.
    */
   async connect(signal: AbortSignal): Promise<GreetedFrontend> {
     const now = Date.now();
@@ -81,7 +83,7 @@ export class Frontends {
     const failures: string[] = [];
     for (const address of order) {
       try {
-        const greeted = await greet(address, signal);
+        const greeted = await greet(address, this.#greetingTimeoutMs, signal);
         this.#avoidUntil.delete(address);
         return greeted;
       } catch (error) {
@@ -95,7 +97,11 @@ export class Frontends {
 }
 
 /** Connects and waits for the first packet; on failure nothing is left open. */
-function greet(address: Endpoint, signal: AbortSignal): Promise<GreetedFrontend> {
+function greet(
+  address: Endpoint,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<GreetedFrontend> {
   return new Promise((resolve, reject) => {
     const connection = new FrontendConnection(address);
     const { socket } = connection;
@@ -116,7 +122,7 @@ function greet(address: Endpoint, signal: AbortSignal): Promise<GreetedFrontend>
     const aborted = (): void => fail(new Error('aborted'));
     const connected = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => fail(new Error('sent no greeting')), GREETING_TIMEOUT_MS);
+      timer = setTimeout(() => fail(new Error('sent no greeting')), timeoutMs);
     };
     socket.on('error', fail).on('close', closed).on('connect', connected);
     signal.addEventListener('abort', aborted);

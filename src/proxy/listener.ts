@@ -16,6 +16,8 @@ export interface ListenerOptions {
   readonly log: Logger;
   /** How long a client may take to log in, in milliseconds. */
   readonly loginTimeoutMs?: number;
+  /** How long an FE may take for its first packet before the next one is tried, in milliseconds. */
+  readonly greetingTimeoutMs?: number;
   /** How long sessions may go on after the listener was told to close, in milliseconds. */
   readonly drainTimeoutMs?: number;
   /** How long the FE may take for a question of ours, in milliseconds. */
@@ -29,11 +31,12 @@ export class Listener implements AsyncDisposable {
   readonly #server: net.Server;
   readonly #sessions = new Set<Session>();
   readonly #drainTimeoutMs: number;
+  #address: Endpoint = { host: '', port: 0 };
 
   private constructor(options: ListenerOptions) {
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
     const sessionOptions = {
-      frontends: new Frontends(options.frontends),
+      frontends: new Frontends(options.frontends, options.greetingTimeoutMs ?? 3000),
       commands: options.commands,
       log: options.log,
       loginTimeoutMs: options.loginTimeoutMs ?? 10_000,
@@ -54,13 +57,14 @@ export class Listener implements AsyncDisposable {
     const listener = new Listener(options);
     listener.#server.listen(options.port, options.host);
     await once(listener.#server, 'listening');
+    const { address, port } = listener.#server.address() as net.AddressInfo;
+    listener.#address = { host: address, port };
     return listener;
   }
 
   /** Where clients connect; the real port when 0 was asked for. */
   get address(): Endpoint {
-    const { address, port } = this.#server.address() as net.AddressInfo;
-    return { host: address, port };
+    return this.#address;
   }
 
   /** Clients connected now. */

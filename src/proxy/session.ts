@@ -66,7 +66,7 @@ export class Session {
     this.#options = options;
     this.#log = options.log.child({ client: `${client.remoteAddress}:${client.remotePort}` });
     this.#dialogue = new SideDialogue(
-      { send: (payload) => this.#send(payload), late: () => this.#frontend?.socket.destroy() },
+      { send: (payload) => this.#send(payload), late: () => this.#dropFrontend() },
       options.askTimeoutMs,
     );
     this.#router = new RequestRouter(options.commands, this.#statements, this.#walker, {
@@ -322,6 +322,12 @@ export class Session {
   // --- closing ---
 
   #frontendGone = false;
+
+  /** The FE's next answer could not be told from the client's: no more of it. */
+  #dropFrontend(): void {
+    this.#frontendGone = true;
+    this.#frontend?.socket.destroy();
+  }
 
   /** The FE has closed: what it sent is delivered, a client that waits is told (wire.md §2.9). */
   #frontendClosed(): void {

@@ -49,6 +49,8 @@ export class PacketReader {
   readonly #bytesMax: number;
   #pieces: Buffer[] = [];
   #bytes = 0;
+  /** Bytes that must be there before it makes sense to look again. */
+  #wanted = HEADER_BYTES;
 
   /** @param bytesMax most bytes that may wait for the end of a packet. */
   constructor(bytesMax: number) {
@@ -66,7 +68,7 @@ export class PacketReader {
    * @throws ProtocolError when more than `bytesMax` bytes would have to be kept.
    */
   next(): Packet | undefined {
-    if (this.#bytes < HEADER_BYTES) return undefined;
+    if (this.#bytes < this.#wanted) return undefined;
     if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces)];
     const bytes = this.#pieces[0] ?? Buffer.alloc(0);
     const parts: Buffer[] = [];
@@ -76,22 +78,22 @@ export class PacketReader {
       const end = at + HEADER_BYTES + length;
       if (end > this.#bytesMax)
         throw new ProtocolError(`packet of more than ${this.#bytesMax} bytes`);
-      if (end > bytes.length) return undefined;
+      if (end > bytes.length) {
+        this.#wanted = end;
+        return undefined;
+      }
       parts.push(bytes.subarray(at + HEADER_BYTES, end));
       if (length < PAYLOAD_MAX) {
         this.#pieces = [bytes.subarray(end)];
         this.#bytes = bytes.length - end;
+        this.#wanted = HEADER_BYTES;
         const [only] = parts;
         const payload = parts.length === 1 && only ? only : Buffer.concat(parts);
         return { sequence: bytes.readUInt8(at + 3), payload };
       }
       at = end;
     }
+    this.#wanted = at + HEADER_BYTES;
     return undefined;
-  }
-
-  /** Bytes that were pushed and not yet returned. */
-  rest(): Buffer {
-    return Buffer.concat(this.#pieces);
   }
 }

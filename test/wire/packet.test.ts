@@ -13,12 +13,13 @@ function readAll(pieces: readonly Buffer[], bytesMax = 100_000_000): Buffer[] {
   return payloads;
 }
 
+const hex = (payload: Uint8Array): string => Buffer.from(payload).toString('hex');
+
 test('packets survive any cutting of the byte stream', () => {
   const payloads = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 });
   fc.assert(
     fc.property(payloads, anyCuts, (sent, cuts) => {
       const bytes = Buffer.concat(sent.map((payload, i) => encodePacket(i, payload)));
-      const hex = (payload: Uint8Array): string => Buffer.from(payload).toString('hex');
       expect(readAll(cutAt(bytes, cuts)).map(hex)).toEqual(sent.map(hex));
     }),
   );
