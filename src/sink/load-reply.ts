@@ -103,7 +103,7 @@ const FAILURES: readonly (readonly [RegExp, LoadVerdict])[] = [
   [/current running txns|TOO_MANY_TASKS|publishing txn/i, 'busy'],
   [/MEM_LIMIT_EXCEEDED|MEM_ALLOC_FAILED|memory/i, 'busy'],
   [
-    /alive replica num|No backend|no available BE|no alive backend|blocked on schema change/i,
+    /alive replica num|No backend|no available BE|no alive backend|blocked on schema change|is not NORMAL/i,
     'busy',
   ],
   [/streaming_load\w*_max_mb/i, 'schema'],

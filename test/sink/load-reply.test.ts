@@ -103,6 +103,10 @@ describe('a failure is classified by its text', () => {
       '[ANALYSIS_ERROR]TStatus: errCode = 2, detailMessage = current running txns on db 10 is 100, larger than limit 100',
       'busy',
     ],
+    [
+      "[ANALYSIS_ERROR]TStatus: errCode = 2, detailMessage = table t's state(RESTORE) is not NORMAL",
+      'busy',
+    ],
     ['[E-235]failed to init rowset builder', 'busy'],
     ['[TOO_MANY_VERSION]tablet 3', 'busy'],
     ['[MEM_LIMIT_EXCEEDED]process memory exceeded', 'busy'],
