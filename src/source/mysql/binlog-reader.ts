@@ -64,12 +64,12 @@ export class BinlogReader implements AsyncDisposable {
   readonly #zongji: ZongJi;
   readonly #queue: ByteQueue<Buffer>;
   readonly #where: string;
-  readonly #watchdog: NodeJS.Timeout;
+  #watchdog: NodeJS.Timeout | undefined;
   #connection: DumpConnection | undefined;
   /** Heartbeat periods since the last packet. */
   #silent = 0;
 
-  private constructor(zongji: ZongJi, where: string, heartbeatMs: number) {
+  private constructor(zongji: ZongJi, where: string) {
     this.#zongji = zongji;
     this.#where = where;
     this.#queue = new ByteQueue<Buffer>(
@@ -82,8 +82,6 @@ export class BinlogReader implements AsyncDisposable {
       },
       QUEUE_BYTES_MAX,
     );
-    this.#watchdog = setInterval(() => this.#watch(), heartbeatMs);
-    this.#watchdog.unref();
   }
 
   /**
@@ -98,7 +96,7 @@ export class BinlogReader implements AsyncDisposable {
     heartbeatMs: number = HEARTBEAT_MS,
   ): Promise<BinlogReader> {
     const zongji = new ZongJi(driverOptions(endpoint));
-    const reader = new BinlogReader(zongji, serverName(endpoint), heartbeatMs);
+    const reader = new BinlogReader(zongji, serverName(endpoint));
     zongji.on('error', (cause: Error) => reader.#fail(cause));
     zongji.on('ready', () => reader.#tap(serverId, heartbeatMs));
     try {
@@ -113,6 +111,8 @@ export class BinlogReader implements AsyncDisposable {
         const message = `${reader.#where}: no binlog event within ${START_MS / 1000} s`;
         throw new ProxyError('SOURCE_UNREACHABLE', message);
       }
+      reader.#watchdog = setInterval(() => reader.#watch(), heartbeatMs);
+      reader.#watchdog.unref();
       return reader;
     } catch (error) {
       await reader[Symbol.asyncDispose]();

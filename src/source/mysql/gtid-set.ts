@@ -4,6 +4,8 @@ import { ProxyError } from '../../model/error.ts';
 export interface ExecutedGtids {
   /** `gtid` as its event names it: MySQL `uuid:7` or `uuid:tag:7`, MariaDB `domain-server-sequence`. */
   add(gtid: string): void;
+  /** Whether everything that the text `gtids` stands for was passed. */
+  reached(gtids: string): boolean;
   toString(): string;
 }
 
@@ -36,9 +38,8 @@ export class MysqlGtids implements ExecutedGtids {
     this.#addInterval(gtid.slice(0, at), number, number);
   }
 
-  /** Whether every transaction of `other` is in this set. */
-  covers(other: MysqlGtids): boolean {
-    for (const [source, intervals] of other.#sources) {
+  reached(gtids: string): boolean {
+    for (const [source, intervals] of MysqlGtids.parse(gtids).#sources) {
       const own = this.#sources.get(source) ?? [];
       for (const [first, last] of intervals) {
         if (!own.some((interval) => interval[0] <= first && last <= interval[1])) return false;
@@ -133,12 +134,24 @@ export class MariadbGtids implements ExecutedGtids {
     this.#domains.set(gtid.slice(0, gtid.indexOf('-')), gtid);
   }
 
+  /** By numbers within each domain: those of one server grow. */
+  reached(gtids: string): boolean {
+    return [...MariadbGtids.parse(gtids).#domains].every(([domain, gtid]) => {
+      const own = this.#domains.get(domain);
+      return own !== undefined && sequence(own) >= sequence(gtid);
+    });
+  }
+
   toString(): string {
     return [...this.#domains]
       .toSorted(([a], [b]) => Number(a) - Number(b))
       .map(([, gtid]) => gtid)
       .join(',');
   }
+}
+
+function sequence(gtid: string): bigint {
+  return BigInt(gtid.slice(gtid.lastIndexOf('-') + 1));
 }
 
 function notGtids(text: string): ProxyError {

@@ -1,0 +1,157 @@
+import type { MysqlPosition } from '../../model/offset.ts';
+import type { EventHeader } from './binlog-event.ts';
+import { CODE } from './event-codes.ts';
+import type { ExecutedGtids } from './gtid-set.ts';
+
+const WRAP = 2 ** 32;
+const HEARTBEATS: ReadonlySet<number> = new Set([CODE.HEARTBEAT, CODE.HEARTBEAT_V2]);
+
+/** Where a cursor begins: a position on a known server. */
+export interface CursorStart {
+  readonly from: MysqlPosition;
+  readonly serverUuid: string;
+  /** The set that `from.gtids` stands for; undefined when file and offset are what counts. */
+  readonly gtids: ExecutedGtids | undefined;
+}
+
+/**
+ * Where in the log a stream is. Events are noted as they come; {@link position} is what a later stream can start from:
+ * the end of the last complete group of events, or the start of the open one and how many of its row events are done.
+ */
+export class LogCursor {
+  readonly #start: CursorStart;
+  readonly #sameServer: boolean;
+  #file: string;
+  /** Behind the last event, as a 64-bit offset: headers have its low 32 bits only. */
+  #end: number;
+  #groupStart: number;
+  #groupGtid: string | undefined;
+  #inGroup = false;
+  #rowEvents = 0;
+  #serverId: string;
+  #tsSec: number;
+
+  constructor(start: CursorStart) {
+    const { from } = start;
+    this.#start = start;
+    this.#sameServer = from.serverUuid === '' || from.serverUuid === start.serverUuid;
+    this.#file = from.file;
+    this.#end = from.pos;
+    this.#groupStart = from.pos;
+    this.#serverId = from.serverId;
+    this.#tsSec = from.tsSec;
+  }
+
+  get file(): string {
+    return this.#file;
+  }
+
+  /** Between the first and the last event of a transaction or DDL statement. */
+  get inGroup(): boolean {
+    return this.#inGroup;
+  }
+
+  get groupStart(): number {
+    return this.#groupStart;
+  }
+
+  /** Row events of the open group so far. */
+  get rowEvents(): number {
+    return this.#rowEvents;
+  }
+
+  get end(): number {
+    return this.#end;
+  }
+
+  /** Notes an event of the file. The server's own insertions (heartbeats, the repeated Format description) have no place in it. */
+  pass(header: EventHeader): void {
+    if (header.artificial) return;
+    if (header.timestampSec !== 0) this.#tsSec = header.timestampSec;
+    this.#serverId = String(header.serverId);
+    if (header.nextPosition !== 0) this.#end = extend(header.nextPosition, this.#end);
+    // Some MariaDB versions leave the offset out inside of a transaction; outside it marks the repeated Format description.
+    else if (this.#inGroup && !HEARTBEATS.has(header.code)) this.#end += header.size;
+  }
+
+  rotate(file: string, position: number): void {
+    this.#file = file;
+    this.#end = position;
+  }
+
+  /** The event just passed begins a group. */
+  beginGroup(eventBytes: number, gtid: string | undefined): void {
+    this.#inGroup = true;
+    this.#groupStart = this.#end - eventBytes;
+    this.#groupGtid = gtid;
+    this.#rowEvents = 0;
+  }
+
+  countRowEvent(): void {
+    this.#rowEvents++;
+  }
+
+  /** The event just passed ends the group: its transaction is executed. */
+  endGroup(): void {
+    if (this.#groupGtid !== undefined) this.#start.gtids?.add(this.#groupGtid);
+    this.#groupGtid = undefined;
+    this.#inGroup = false;
+    this.#rowEvents = 0;
+  }
+
+  position(): MysqlPosition {
+    const { from, gtids, serverUuid } = this.#start;
+    let [file, pos] = [this.#file, this.#inGroup ? this.#groupStart : this.#end];
+    // A dump by GTIDs begins with the file that may hold the first missing one: an older one than we had reached.
+    if (this.#sameServer && !this.#inGroup && isBefore(file, pos, from)) {
+      [file, pos] = [from.file, from.pos];
+    }
+    return {
+      kind: 'mysql',
+      file,
+      pos,
+      gtids: gtids?.toString() ?? '',
+      event: this.#rowEvents,
+      serverId: this.#serverId,
+      serverUuid,
+      tsSec: this.#tsSec,
+    };
+  }
+
+  /** Whether `until` is exactly here. GTIDs decide where there are any: they mean the same on another server. */
+  isAt(until: MysqlPosition): boolean {
+    const { gtids, serverUuid } = this.#start;
+    if (gtids === undefined || until.gtids === '') {
+      const here = this.position();
+      return here.file === until.file && here.pos === until.pos && here.event === until.event;
+    }
+    // Another server may have cut the transaction into other events; it is then loaded whole after this batch.
+    const event = until.serverUuid === serverUuid ? until.event : 0;
+    return this.#rowEvents === event && gtids.toString() === until.gtids;
+  }
+
+  /** Whether `until` was passed without being met: it is no place in this log. Asked between groups. */
+  isPast(until: MysqlPosition): boolean {
+    const { gtids, serverUuid } = this.#start;
+    if (until.serverUuid === serverUuid) return isBefore(until.file, until.pos, this.position());
+    return gtids?.reached(until.gtids) ?? false;
+  }
+}
+
+/** The 64-bit offset with these low 32 bits that is nearest to `near`, and not behind it by a wrap. */
+function extend(low: number, near: number): number {
+  const offset = near - (near % WRAP) + low;
+  return offset < near - WRAP / 2 ? offset + WRAP : offset;
+}
+
+interface FilePosition {
+  readonly file: string;
+  readonly pos: number;
+}
+
+/** Names end in a number that grows a digit after 999999. */
+function isBefore(file: string, pos: number, other: FilePosition): boolean {
+  if (file === other.file) return pos < other.pos;
+  if (file.length !== other.file.length) return file.length < other.file.length;
+  return file < other.file;
+}

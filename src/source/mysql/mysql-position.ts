@@ -1,0 +1,160 @@
+import { ProxyError } from '../../model/error.ts';
+import type { MysqlPosition } from '../../model/offset.ts';
+import type { MysqlConnection } from './mysql-connection.ts';
+import { binlogStatus, type ServerFacts } from './mysql-server.ts';
+
+/**
+ * A position before everything that a SELECT begun after this call may not see.
+ *
+ * The end of the log runs ahead of what is visible: a transaction is written to the binlog first and committed in the storage engine
+ * afterwards (cdc-semantics.md §3.5: a delayed group commit was in SHOW BINARY LOG STATUS and not in any
+ * SELECT for a second). What can be trusted instead:
+ *
+ * - MySQL with GTIDs: `@@gtid_executed` gets a transaction when it is committed in the engine, so a set that is read before the SELECT
+ *   holds visible transactions only. It is read before file and position, which are for display.
+ * - MySQL without GTIDs: `performance_schema.log_status` waits for commits under way and then blocks new ones
+ *   (MySQL 8.4 manual, "The log_status Table"); it needs BACKUP_ADMIN.
+ * - MariaDB: START TRANSACTION WITH CONSISTENT SNAPSHOT takes InnoDB's read view and the binlog position at the same point
+ *   (MariaDB manual, "Enhancements for START TRANSACTION WITH CONSISTENT SNAPSHOT").
+ * - Else: the start of the newest file. A log is only rotated once all transactions in it are committed in the engine
+ *   (`MYSQL_BIN_LOG::new_file_impl` waits for `m_atomic_prep_xids`), so what lies in earlier files is visible.
+ *   More is replayed, and replays of whole rows by key converge.
+ */
+export async function safePosition(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition> {
+  if (server.mariadb) return await mariadbSnapshotPosition(connection, server);
+  if (server.gtids) return await latestPosition(connection, server);
+  return (await logStatus(connection, server)) ?? (await currentFileStart(connection, server));
+}
+
+/** The newest position of the log. With GTIDs the set is read first and may be behind file and position, never ahead. */
+export async function latestPosition(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition> {
+  const gtids = server.gtids ? await executedGtids(connection, server) : '';
+  const status = await binlogStatus(connection, server);
+  if (status === undefined) throw notLogging();
+  return position(server, status.file, status.position, gtids);
+}
+
+/** The oldest position of the log. */
+export async function earliestPosition(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition> {
+  const [file] = await binaryLogs(connection);
+  if (file === undefined) throw notLogging();
+  const gtids =
+    server.gtids && !server.mariadb ? await value(connection, 'SELECT @@GLOBAL.gtid_purged') : '';
+  return position(server, file.name, LOG_START, gtids);
+}
+
+/** Bytes of log from `from` to the end, -1 when they cannot be told: a purged file, another server. */
+export async function lagBytes(
+  connection: MysqlConnection,
+  server: ServerFacts,
+  from: MysqlPosition,
+): Promise<number> {
+  if (from.serverUuid !== '' && from.serverUuid !== server.uuid) return -1;
+  const logs = await binaryLogs(connection);
+  const at = logs.findIndex((log) => log.name === from.file);
+  if (at === -1) return -1;
+  const bytes = logs.slice(at).reduce((sum, log) => sum + log.bytes, 0);
+  return Math.max(0, bytes - from.pos);
+}
+
+/** Offset of a file's first event: behind the magic number. */
+export const LOG_START = 4;
+
+async function executedGtids(connection: MysqlConnection, server: ServerFacts): Promise<string> {
+  return await value(
+    connection,
+    server.mariadb ? 'SELECT @@GLOBAL.gtid_binlog_pos' : 'SELECT @@GLOBAL.gtid_executed',
+  );
+}
+
+async function logStatus(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition | undefined> {
+  try {
+    const text = await value(connection, 'SELECT LOCAL FROM performance_schema.log_status');
+    const local = JSON.parse(text) as Record<string, unknown>;
+    const [file, at] = [local['binary_log_file'], local['binary_log_position']];
+    return typeof file === 'string' && typeof at === 'number'
+      ? position(server, file, at, '')
+      : undefined;
+  } catch (error) {
+    // No right to it, or no such table before 8.0.11: there is another way.
+    if (connection.broken) throw error;
+    return undefined;
+  }
+}
+
+async function currentFileStart(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition> {
+  const status = await binlogStatus(connection, server);
+  if (status === undefined) throw notLogging();
+  return position(server, status.file, LOG_START, '');
+}
+
+async function mariadbSnapshotPosition(
+  connection: MysqlConnection,
+  server: ServerFacts,
+): Promise<MysqlPosition> {
+  await connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+  try {
+    const rows = await connection.query(`SHOW STATUS LIKE 'binlog_snapshot_%'`);
+    const status = new Map(rows.map(([name, text]) => [name?.toLowerCase(), text ?? '']));
+    const file = status.get('binlog_snapshot_file') ?? '';
+    const at = Number(status.get('binlog_snapshot_position') ?? 0);
+    if (file === '' || !(at >= LOG_START)) throw notLogging();
+    const name = `X'${Buffer.from(file).toString('hex')}'`;
+    return position(
+      server,
+      file,
+      at,
+      await value(connection, `SELECT BINLOG_GTID_POS(${name}, ${at})`),
+    );
+  } finally {
+    if (!connection.broken) await connection.query('ROLLBACK');
+  }
+}
+
+interface BinaryLog {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+async function binaryLogs(connection: MysqlConnection): Promise<readonly BinaryLog[]> {
+  const rows = await connection.query('SHOW BINARY LOGS');
+  return rows.map(([name, bytes]) => ({ name: name ?? '', bytes: Number(bytes) }));
+}
+
+async function value(connection: MysqlConnection, sql: string): Promise<string> {
+  const [row] = await connection.query(sql);
+  return row?.[0] ?? '';
+}
+
+function position(server: ServerFacts, file: string, pos: number, gtids: string): MysqlPosition {
+  // MySQL breaks its sets into lines.
+  return {
+    kind: 'mysql',
+    file,
+    pos,
+    gtids: gtids.replace(/\s/g, ''),
+    event: 0,
+    serverId: server.serverId,
+    serverUuid: server.uuid,
+    tsSec: 0,
+  };
+}
+
+function notLogging(): ProxyError {
+  return new ProxyError('SOURCE_SETTING', 'the binary log is off: start the server with log_bin');
+}

@@ -1,0 +1,198 @@
+import { ProxyError } from '../../model/error.ts';
+import type { ColumnSpec, TableSpec } from '../../model/table.ts';
+import { mysqlToDoris } from '../../typemap/mysql-to-doris.ts';
+import type { TableSelection } from '../source.ts';
+import { type MysqlConnection, textLiteral } from './mysql-connection.ts';
+
+/** A mistake that preflight found; several become one error. */
+export interface Finding {
+  readonly code: 'SOURCE_ACCESS' | 'SOURCE_SETTING' | 'SOURCE_TABLE';
+  readonly text: string;
+}
+
+interface SchemaReport {
+  readonly tables: readonly TableSpec[];
+  readonly findings: readonly Finding[];
+}
+
+/** Steps 16 to 20 of job-sql.md §2.4, with Doris' texts. */
+export async function readSchema(
+  connection: MysqlConnection,
+  database: string,
+  selection: TableSelection,
+): Promise<SchemaReport> {
+  const all = await readTableNames(connection, database);
+  if (all.size === 0) return failed(`No tables found in database ${database}`);
+  const include = new Set(selection.include.map((name) => name.trim()));
+  const exclude = new Set(selection.exclude.map((name) => name.trim()));
+  const names = [...all.keys()].filter((name) =>
+    include.size > 0 ? include.has(name) : !exclude.has(name),
+  );
+  if (names.length === 0) return failed(`Can not found match table in database ${database}`);
+
+  const columns = await readColumns(connection, database, names);
+  const keys = await readKeys(connection, database, names);
+  const findings: Finding[] = [];
+  const find = (text: string): void => void findings.push({ code: 'SOURCE_TABLE', text });
+  const keyless = names.filter((name) => !keys.has(name));
+  if (keyless.length > 0) {
+    find(`The following tables do not have primary key defined: ${keyless.join(', ')}`);
+  }
+  for (const name of names.filter((table) => all.get(table) === 'SYSTEM VERSIONED')) {
+    find(`table ${name} is system-versioned: its history cannot be told from its rows, exclude it`);
+  }
+  const tables = names.map((name) =>
+    describe(database, name, columns.get(name) ?? [], keys.get(name) ?? [], selection, find),
+  );
+  return { tables, findings };
+}
+
+function failed(text: string): SchemaReport {
+  return { tables: [], findings: [{ code: 'SOURCE_TABLE', text }] };
+}
+
+interface SourceColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly charset: string | null;
+  readonly nullable: boolean;
+  readonly comment: string;
+}
+
+function describe(
+  database: string,
+  name: string,
+  columns: readonly SourceColumn[],
+  key: readonly string[],
+  selection: TableSelection,
+  find: (text: string) => void,
+): TableSpec {
+  const excluded = checkedExclusions(name, columns, key, selection, find);
+  const specs = columns.map((column): ColumnSpec => {
+    const isExcluded = excluded.has(column.name);
+    const role = key.includes(column.name) ? 'key' : 'value';
+    const dorisType = isExcluded ? '' : dorisTypeOf(name, column, role, find);
+    return {
+      name: column.name,
+      sourceType: column.type,
+      ...(column.charset === null ? {} : { charset: column.charset }),
+      dorisType,
+      nullable: column.nullable,
+      comment: column.comment,
+      ...(isExcluded ? { excluded: true } : {}),
+    };
+  });
+  const target = selection.targets[name] ?? name;
+  return { schema: database, name, target, columns: specs, key };
+}
+
+function checkedExclusions(
+  table: string,
+  columns: readonly SourceColumn[],
+  key: readonly string[],
+  selection: TableSelection,
+  find: (text: string) => void,
+): ReadonlySet<string> {
+  const names = (selection.excludeColumns[table] ?? []).map((name) => name.trim());
+  for (const name of names) {
+    if (!columns.some((column) => column.name === name)) {
+      find(
+        `exclude_columns validation failed: column '${name}' does not exist in table '${table}'`,
+      );
+    } else if (key.includes(name)) {
+      find(
+        `exclude_columns validation failed: column '${name}' in table '${table}' is a primary key column and cannot be excluded`,
+      );
+    }
+  }
+  return new Set(names);
+}
+
+function dorisTypeOf(
+  table: string,
+  column: SourceColumn,
+  role: 'key' | 'value',
+  find: (text: string) => void,
+): string {
+  try {
+    return mysqlToDoris(column.type, role);
+  } catch (error) {
+    if (!(error instanceof ProxyError)) throw error;
+    find(`Unsupported column type, table:[${table}], column:[${column.name}]`);
+    return '';
+  }
+}
+
+/** Tables by name, with their type. Views and MariaDB's sequences are no tables. */
+async function readTableNames(
+  connection: MysqlConnection,
+  database: string,
+): Promise<ReadonlyMap<string, string>> {
+  const rows = await connection.query(
+    `SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${textLiteral(database)} ` +
+      `AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED') ORDER BY TABLE_NAME`,
+  );
+  return new Map(rows.map(([name, type]) => [name!, type!]));
+}
+
+/** Columns in the order of the row image: ordinal, invisible and generated ones included. */
+async function readColumns(
+  connection: MysqlConnection,
+  database: string,
+  tables: readonly string[],
+): Promise<ReadonlyMap<string, readonly SourceColumn[]>> {
+  const rows = await connection.query(
+    `SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_COMMENT ` +
+      `FROM information_schema.COLUMNS WHERE ${ofTables(database, tables)} ORDER BY TABLE_NAME, ORDINAL_POSITION`,
+  );
+  return grouped(rows, ([, name, type, charset, nullable, comment]) => ({
+    name: name!,
+    type: type!,
+    charset: charset ?? null,
+    nullable: nullable === 'YES',
+    comment: comment ?? '',
+  }));
+}
+
+async function readKeys(
+  connection: MysqlConnection,
+  database: string,
+  tables: readonly string[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const rows = await connection.query(
+    `SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE ${ofTables(database, tables)} ` +
+      `AND INDEX_NAME = 'PRIMARY' ORDER BY TABLE_NAME, SEQ_IN_INDEX`,
+  );
+  return grouped(rows, ([, column]) => column!);
+}
+
+/** Collations of a table's columns, for the text columns: what the server compares them by. */
+export async function readCollations(
+  connection: MysqlConnection,
+  table: TableSpec,
+): Promise<ReadonlyMap<string, string>> {
+  const rows = await connection.query(
+    `SELECT COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS ` +
+      `WHERE ${ofTables(table.schema, [table.name])} AND COLLATION_NAME IS NOT NULL`,
+  );
+  return new Map(rows.map(([column, collation]) => [column!, collation!]));
+}
+
+function ofTables(database: string, tables: readonly string[]): string {
+  const names = tables.map(textLiteral).join(', ');
+  return `TABLE_SCHEMA = ${textLiteral(database)} AND TABLE_NAME IN (${names})`;
+}
+
+/** By the exact table name: the server may compare names without case. */
+function grouped<T>(
+  rows: readonly (readonly (string | null)[])[],
+  read: (row: readonly (string | null)[]) => T,
+): ReadonlyMap<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const row of rows) {
+    const group = groups.get(row[0]!);
+    if (group === undefined) groups.set(row[0]!, [read(row)]);
+    else group.push(read(row));
+  }
+  return groups;
+}

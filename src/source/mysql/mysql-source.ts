@@ -1,0 +1,151 @@
+import { ProxyError } from '../../model/error.ts';
+import type { SnapshotSplit } from '../../model/job.ts';
+import type { Position } from '../../model/offset.ts';
+import { tableId, type TableSpec } from '../../model/table.ts';
+import type { ChangeStream, Source, SplitReader, TableSelection } from '../source.ts';
+import { MysqlConnection, serverName } from './mysql-connection.ts';
+import type { MysqlOptions } from './mysql-options.ts';
+import { earliestPosition, lagBytes, latestPosition, safePosition } from './mysql-position.ts';
+import { preflight } from './mysql-preflight.ts';
+import { readCollations } from './mysql-schema.ts';
+import { readServerFacts, type ServerFacts } from './mysql-server.ts';
+import { MysqlSplitReader } from './mysql-snapshot.ts';
+import { nextSplit, splitSource } from './mysql-splits.ts';
+import { MysqlStream } from './mysql-stream.ts';
+
+/** Connections kept open between uses: control queries and snapshot reads run side by side. */
+const IDLE_MAX = 4;
+
+/** A MySQL or MariaDB server as a source of one database. */
+export class MysqlSource implements Source {
+  readonly #options: MysqlOptions;
+  readonly #server: ServerFacts;
+  readonly #idle: MysqlConnection[];
+  /** Of the tables that are split: the columns' collations do not change while a job follows them. */
+  readonly #collations = new Map<string, Promise<ReadonlyMap<string, string>>>();
+  #closed = false;
+
+  private constructor(options: MysqlOptions, server: ServerFacts, connection: MysqlConnection) {
+    this.#options = options;
+    this.#server = server;
+    this.#idle = [connection];
+  }
+
+  /** @throws ProxyError SOURCE_UNREACHABLE, SOURCE_ACCESS, SOURCE_SETTING. */
+  static async open(options: MysqlOptions): Promise<MysqlSource> {
+    const connection = await MysqlConnection.open(options.endpoint);
+    try {
+      const address = serverName(options.endpoint).replace('MySQL ', '');
+      const server = await readServerFacts(connection, address);
+      return new MysqlSource(options, server, connection);
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  async preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
+    const { endpoint, database } = this.#options;
+    return await this.#with((connection) =>
+      preflight(connection, endpoint, this.#server, database, selection),
+    );
+  }
+
+  async safePosition(): Promise<Position> {
+    return await this.#with((connection) => safePosition(connection, this.#server));
+  }
+
+  async latestPosition(): Promise<Position> {
+    return await this.#with((connection) => latestPosition(connection, this.#server));
+  }
+
+  async earliestPosition(): Promise<Position> {
+    return await this.#with((connection) => earliestPosition(connection, this.#server));
+  }
+
+  async lagBytes(from: Position): Promise<number> {
+    if (from.kind !== 'mysql') return -1;
+    return await this.#with((connection) => lagBytes(connection, this.#server, from));
+  }
+
+  async nextSplit(
+    table: TableSpec,
+    rows: number,
+    previous: SnapshotSplit | undefined,
+  ): Promise<SnapshotSplit | undefined> {
+    return await this.#with(async (connection) =>
+      nextSplit(connection, table, await this.#collationsOf(table, connection), rows, previous),
+    );
+  }
+
+  async readSplit(table: TableSpec, split: SnapshotSplit): Promise<SplitReader> {
+    const connection = await this.#take();
+    try {
+      const source = splitSource(table, await this.#collationsOf(table, connection), split);
+      return new MysqlSplitReader(
+        connection,
+        table,
+        source,
+        serverName(this.#options.endpoint),
+        (used) => this.#giveBack(used),
+      );
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  async openStream(tables: readonly TableSpec[], from: Position): Promise<ChangeStream> {
+    if (from.kind !== 'mysql') {
+      throw new ProxyError('POSITION_LOST', 'the recorded position is not one of MySQL');
+    }
+    const { endpoint, serverId } = this.#options;
+    return await MysqlStream.open({ endpoint, server: this.#server, serverId, tables, from });
+  }
+
+  /** A job leaves nothing at a MySQL server. */
+  async release(): Promise<void> {
+    // Nothing to remove.
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#idle.splice(0).map((connection) => connection[Symbol.asyncDispose]()));
+  }
+
+  #collationsOf(
+    table: TableSpec,
+    connection: MysqlConnection,
+  ): Promise<ReadonlyMap<string, string>> {
+    const id = tableId(table);
+    let collations = this.#collations.get(id);
+    if (collations === undefined) {
+      collations = readCollations(connection, table);
+      this.#collations.set(id, collations);
+      collations.catch(() => this.#collations.delete(id));
+    }
+    return collations;
+  }
+
+  async #with<T>(use: (connection: MysqlConnection) => Promise<T>): Promise<T> {
+    const connection = await this.#take();
+    try {
+      return await use(connection);
+    } finally {
+      this.#giveBack(connection);
+    }
+  }
+
+  async #take(): Promise<MysqlConnection> {
+    for (let found = this.#idle.pop(); found !== undefined; found = this.#idle.pop()) {
+      if (!found.broken) return found;
+      found.destroy();
+    }
+    return await MysqlConnection.open(this.#options.endpoint);
+  }
+
+  #giveBack(connection: MysqlConnection): void {
+    if (connection.broken || this.#closed || this.#idle.length >= IDLE_MAX) connection.destroy();
+    else this.#idle.push(connection);
+  }
+}

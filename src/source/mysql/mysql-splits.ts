@@ -1,0 +1,178 @@
+import type { SnapshotSplit } from '../../model/job.ts';
+import { tableId, type TableSpec } from '../../model/table.ts';
+import { parseMysqlType } from '../../typemap/mysql-type.ts';
+import { type MysqlConnection, quoteName } from './mysql-connection.ts';
+
+/** A boundary is found by walking over a split's keys in the index. */
+const BOUNDARY_MS = 600_000;
+
+/**
+ * How a key column's values travel: read as text by `select`, kept in the split, and written back by `literal` so that
+ * the server compares them as it compares the column. We never compare values ourselves.
+ */
+interface KeyColumn {
+  readonly name: string;
+  readonly select: string;
+  /** The value as the split keeps it, from the text that `select` gave. */
+  keep(selected: string): string;
+  literal(kept: string): string;
+}
+
+/**
+ * The split after `previous`: the next `rows` keys in key order. The boundary is read by an index walk
+ * (`ORDER BY key LIMIT rows, 1`), so any key type and any distribution gives even splits.
+ */
+export async function nextSplit(
+  connection: MysqlConnection,
+  table: TableSpec,
+  collations: ReadonlyMap<string, string>,
+  rows: number,
+  previous: SnapshotSplit | undefined,
+): Promise<SnapshotSplit | undefined> {
+  const start = previous?.splitEnd;
+  if (previous !== undefined && start === undefined) return undefined;
+  const key = keyColumns(table, collations);
+  const names = key.map((column) => quoteName(column.name)).join(', ');
+  const where = start === undefined ? '' : ` WHERE ${notBefore(key, start)}`;
+  const [boundary] = await connection.query(
+    `SELECT ${key.map((column) => column.select).join(', ')} FROM ${tableReference(table)}${where} ` +
+      `ORDER BY ${names} LIMIT ${Math.max(1, Math.floor(rows))}, 1`,
+    BOUNDARY_MS,
+  );
+  const number = previous === undefined ? 0 : Number(previous.splitId.split(':').at(-1)) + 1;
+  return {
+    splitId: `${tableId(table)}:${number}`,
+    tableId: tableId(table),
+    splitKey: table.key,
+    ...(start === undefined ? {} : { splitStart: start }),
+    ...(boundary === undefined
+      ? {}
+      : { splitEnd: key.map((column, i) => column.keep(boundary[i] ?? '')) }),
+  };
+}
+
+/** The rows of `split`, as the rest of a SELECT from `FROM` on. */
+export function splitSource(
+  table: TableSpec,
+  collations: ReadonlyMap<string, string>,
+  split: SnapshotSplit,
+): string {
+  const key = keyColumns(table, collations);
+  const bounds = [
+    ...(split.splitStart === undefined ? [] : [notBefore(key, split.splitStart)]),
+    ...(split.splitEnd === undefined ? [] : [before(key, split.splitEnd)]),
+  ];
+  const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
+  return `FROM ${tableReference(table)}${where}`;
+}
+
+/** With the key's index named: an optimizer that sorts instead would sort the rest of the table for every split. */
+function tableReference(table: TableSpec): string {
+  return `${quoteName(table.schema)}.${quoteName(table.name)} FORCE INDEX (PRIMARY)`;
+}
+
+function notBefore(key: readonly KeyColumn[], bound: readonly string[]): string {
+  return compare(key, bound, '>', '>=');
+}
+
+function before(key: readonly KeyColumn[], bound: readonly string[]): string {
+  return compare(key, bound, '<', '<');
+}
+
+/**
+ * `(a, b) >= (x, y)` in the form that MySQL reads as an index range: it does not for row comparisons (MySQL 8.4 manual,
+ * "Range Optimization of Row Constructor Expressions"), but `a >= x` in front of the exact condition bounds the walk.
+ */
+function compare(
+  key: readonly KeyColumn[],
+  bound: readonly string[],
+  strict: '<' | '>',
+  last: '<' | '>=',
+): string {
+  let condition = '';
+  for (let i = key.length - 1; i >= 0; i--) {
+    const name = quoteName(key[i]!.name);
+    const literal = key[i]!.literal(bound[i]!);
+    condition =
+      condition === ''
+        ? `${name} ${last} ${literal}`
+        : `${name} ${strict}= ${literal} AND (${name} ${strict} ${literal} OR (${condition}))`;
+  }
+  return `(${condition})`;
+}
+
+function keyColumns(
+  table: TableSpec,
+  collations: ReadonlyMap<string, string>,
+): readonly KeyColumn[] {
+  return table.key.map((name) => {
+    const column = table.columns.find((candidate) => candidate.name === name)!;
+    const type = parseMysqlType(column.sourceType).name;
+    return { name, ...valueForm(quoteName(name), type, column.charset, collations.get(name)) };
+  });
+}
+
+const asIs = (text: string): string => text;
+/** Bounds come back from the catalog: whatever is in it, it must not become SQL. */
+const digits = (text: string): string => text.replaceAll(/[^\d.eE+-]/g, '');
+const hexDigits = (text: string): string => text.replaceAll(/[^\da-f]/gi, '');
+const printable = (text: string): string => text.replaceAll(/[^ -&(-[\]-~]/g, '');
+
+const INTEGERS = new Set(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal']);
+const BYTES = new Set(['binary', 'varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob']);
+
+function valueForm(
+  column: string,
+  type: string,
+  charset: string | undefined,
+  collation: string | undefined,
+): Omit<KeyColumn, 'name'> {
+  if (INTEGERS.has(type)) return { select: column, keep: asIs, literal: digits };
+  // The text of a FLOAT is rounded to six digits; as a double it is exact.
+  if (type === 'float' || type === 'double') {
+    return { select: `${column} + 0e0`, keep: asIs, literal: exponentForm };
+  }
+  // BIT by its number; ENUM and SET too, because they are ordered by it.
+  if (type === 'bit' || type === 'enum' || type === 'set') {
+    return { select: `${column} + 0`, keep: asIs, literal: digits };
+  }
+  if (BYTES.has(type)) {
+    return { select: `HEX(${column})`, keep: (hex) => `0x${hex}`, literal: binaryLiteral };
+  }
+  if (charset !== undefined && collation !== undefined) {
+    return {
+      select: `HEX(${column})`,
+      keep: (hex) => keptText(hex, charset),
+      literal: (kept) => {
+        const bytes = kept.startsWith('0x')
+          ? hexDigits(kept.slice(2))
+          : Buffer.from(kept).toString('hex');
+        return `_${charset} X'${bytes}' COLLATE ${collation}`;
+      },
+    };
+  }
+  // Dates, times, years, and MariaDB's UUID and addresses: ASCII text that the server converts to the column's type.
+  return { select: column, keep: asIs, literal: (text) => `'${printable(text)}'` };
+}
+
+/** A literal without exponent would be an exact decimal, and compared as one. */
+function exponentForm(text: string): string {
+  return /e/i.test(text) ? digits(text) : `${digits(text)}e0`;
+}
+
+function binaryLiteral(kept: string): string {
+  return `X'${hexDigits(kept.slice(2))}'`;
+}
+
+const UTF8 = new Set(['utf8mb4', 'utf8mb3', 'utf8', 'ascii']);
+const WIDE = new Set(['ucs2', 'utf16', 'utf16le', 'utf32']);
+
+/** Readable where the text gives back exactly the column's bytes; `0x…` otherwise, and where it would look like that. */
+function keptText(hex: string, charset: string): string {
+  const bytes = Buffer.from(hex, 'hex');
+  const text = bytes.toString();
+  const exact = UTF8.has(charset)
+    ? Buffer.from(text).equals(bytes)
+    : !WIDE.has(charset) && bytes.every((byte) => byte < 0x80);
+  return exact && !text.startsWith('0x') ? text : `0x${hex}`;
+}

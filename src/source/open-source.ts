@@ -1,0 +1,36 @@
+import type { Properties, SourceType } from '../model/job.ts';
+import { readMysqlOptions } from './mysql/mysql-options.ts';
+import { MysqlSource } from './mysql/mysql-source.ts';
+import { readPostgresOptions } from './postgres/postgres-options.ts';
+import { PostgresSource } from './postgres/postgres-source.ts';
+import type { Source } from './source.ts';
+
+/** What a source must know of its job beside the properties. */
+export interface SourceContext {
+  readonly jobId: number;
+  /** PEM text of the file that the property `ssl_rootcert` names. */
+  readonly rootCertificate?: string;
+}
+
+type Open = (properties: Properties, password: string, context: SourceContext) => Promise<Source>;
+
+const OPEN: Readonly<Record<SourceType, Open>> = {
+  MYSQL: (properties, password, context) =>
+    MysqlSource.open(readMysqlOptions(properties, password, context)),
+  POSTGRES: (properties, password, context) =>
+    PostgresSource.open(readPostgresOptions(properties, password, context)),
+};
+
+/**
+ * Connects to the source that a job's properties name.
+ *
+ * @throws ProxyError STATEMENT for properties that say nothing usable, SOURCE_UNREACHABLE, SOURCE_ACCESS, SOURCE_SETTING.
+ */
+export async function openSource(
+  type: SourceType,
+  properties: Properties,
+  password: string,
+  context: SourceContext,
+): Promise<Source> {
+  return await OPEN[type](properties, password, context);
+}
