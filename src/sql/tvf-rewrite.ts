@@ -75,6 +75,6 @@ function derivedTable(table: TvfName, rows: TvfRows): string {
     );
     return `SELECT ${values.join(', ')}`;
   };
-  if (rows.length === 0) return `(SELECT * FROM (${select([])}) none WHERE 1 = 0)`;
+  if (rows.length === 0) return `(SELECT * FROM (${select([])}) no_rows WHERE 1 = 0)`;
   return `(${rows.map((row) => select(row)).join(' UNION ALL ')})`;
 }
