@@ -158,9 +158,9 @@ export class DorisSink implements AsyncDisposable {
    * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY, TARGET_ACCESS, TARGET_TABLE when Doris does not say.
    */
   async settle(database: string, label: string, signal: AbortSignal): Promise<Settled> {
-    const { loadTimeoutS, quietMs } = this.#options;
+    const { quietMs, retryMs } = this.#options;
     const quietAt = this.#quietSince + quietMs;
-    const ended = await this.#ended({ database, label }, quietAt, loadTimeoutS * 1000, signal);
+    const ended = await this.#ended({ database, label }, quietAt, retryMs, signal);
     if (typeof ended === 'string') return ended;
     throw refusal(ended, `state of label ${label} in database ${database}`);
   }
@@ -171,7 +171,7 @@ export class DorisSink implements AsyncDisposable {
 
   /** Sends the load until its fate is certain; returns the reply that made it so. */
   async #drive(request: LoadRequest, signal: AbortSignal): Promise<LoadReply> {
-    const { loadTimeoutS, retryMs, backoff: limits } = this.#options;
+    const { retryMs, backoff: limits } = this.#options;
     const backoff = new Backoff(limits);
     let giveUpAt = Date.now() + retryMs;
     for (;;) {
@@ -179,12 +179,12 @@ export class DorisSink implements AsyncDisposable {
       if (reply.verdict === 'unknown' || reply.verdict === 'exists-running') {
         // Asked before sending again: a BE that refuses a used label may cut the connection before we read why.
         const askedAt = Date.now();
-        const ended = await this.#ended(request, 0, loadTimeoutS * 1000, signal);
+        const ended = await this.#ended(request, 0, 0, signal);
         if (ended === 'loaded') return { ...reply, verdict: 'exists-finished' };
         // Waiting for an abandoned transaction is not failing.
         if (ended === 'absent') giveUpAt += Date.now() - askedAt;
         // When the FE does not say, the load is simply sent again: the label makes that safe.
-        else if (ended.verdict === 'precommitted' || ended.verdict === 'busy') reply = ended;
+        else if (ended.verdict !== 'access' && ended.verdict !== 'schema') reply = ended;
       }
       if (!MEANING[reply.verdict].again || Date.now() >= giveUpAt) return reply;
       this.#options.onRetry({
@@ -259,13 +259,13 @@ export class DorisSink implements AsyncDisposable {
   /**
    * Polls a label until its transaction has ended.
    * @param quietAt from when on UNKNOWN means absent, in milliseconds since 1970.
-   * @param waitMs how long a transaction may run, or the FEs be away.
+   * @param awayMs how long the FEs may be away.
    * @returns a reply when the FE refuses to say, or is still away or the load still running at the end.
    */
   async #ended(
     { database, label }: Pick<LoadRequest, 'database' | 'label'>,
     quietAt: number,
-    waitMs: number,
+    awayMs: number,
     signal: AbortSignal,
   ): Promise<Settled | LoadReply> {
     const startedAt = Date.now();
@@ -274,10 +274,9 @@ export class DorisSink implements AsyncDisposable {
       const state = await this.#http.labelState(database, label, signal);
       const elapsedMs = Date.now() - startedAt;
       if (typeof state !== 'string') {
-        const awayMs = Math.min(waitMs, this.#options.retryMs);
         if (state.verdict !== 'unreachable' || elapsedMs >= awayMs) return state;
       } else if (state === 'PREPARE') {
-        if (elapsedMs >= waitMs + ABORT_MARGIN_MS) {
+        if (elapsedMs >= this.#options.loadTimeoutS * 1000 + ABORT_MARGIN_MS) {
           return bareReply('busy', `still being loaded after ${Math.round(elapsedMs / 1000)} s`);
         }
       } else if (state !== 'UNKNOWN' || Date.now() >= quietAt) {
