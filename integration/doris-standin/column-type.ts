@@ -105,44 +105,29 @@ function parseDecimal(statement: Statement): ColumnType {
 
 /** The type as `DESC`, `COLUMN_TYPE` and `SHOW CREATE TABLE` print it. */
 export function typeText(type: ColumnType): string {
-  switch (type.name) {
-    case 'DECIMAL':
-      return `decimal(${type.precision},${type.scale})`;
-    case 'DATETIME':
-      return type.scale === 0 ? 'datetime' : `datetime(${type.scale})`;
-    case 'CHAR':
-    case 'VARCHAR':
-      return `${type.name.toLowerCase()}(${type.length})`;
-    case 'ARRAY':
-      return `array<${typeText(type.item)}>`;
-    case 'STRING':
-      return 'text';
-    default:
-      return type.name.toLowerCase();
-  }
+  const name = type.name.toLowerCase();
+  if (type.name === 'DECIMAL') return `decimal(${type.precision},${type.scale})`;
+  if (type.name === 'DATETIME') return type.scale === 0 ? name : `datetime(${type.scale})`;
+  if (type.name === 'CHAR' || type.name === 'VARCHAR') return `${name}(${type.length})`;
+  if (type.name === 'ARRAY') return `array<${typeText(type.item)}>`;
+  return type.name === 'STRING' ? 'text' : name;
 }
+
+const DUCK_NAMES: Readonly<Partial<Record<ColumnType['name'], string>>> = {
+  DATETIME: 'TIMESTAMP',
+  INT: 'INTEGER',
+  LARGEINT: 'HUGEINT',
+  CHAR: 'VARCHAR',
+  STRING: 'VARCHAR',
+  JSON: 'VARCHAR',
+  VARIANT: 'VARCHAR',
+  ARRAY: 'VARCHAR',
+};
 
 /** Where a value of the type lives in DuckDB. Texts of arrays and JSON are kept as Doris prints them. */
 export function duckType(type: ColumnType): string {
-  switch (type.name) {
-    case 'DECIMAL':
-      return `DECIMAL(${type.precision},${type.scale})`;
-    case 'DATETIME':
-      return 'TIMESTAMP';
-    case 'INT':
-      return 'INTEGER';
-    case 'LARGEINT':
-      return 'HUGEINT';
-    case 'CHAR':
-    case 'VARCHAR':
-    case 'STRING':
-    case 'JSON':
-    case 'VARIANT':
-    case 'ARRAY':
-      return 'VARCHAR';
-    default:
-      return type.name;
-  }
+  if (type.name === 'DECIMAL') return typeText(type);
+  return DUCK_NAMES[type.name] ?? type.name;
 }
 
 /** Types that may not be a key column (§3.2). */

@@ -48,6 +48,8 @@ function checkedParse(text: string): unknown {
   }
 }
 
+// Escapes and bare control characters go to JSON.parse, which resolves the first and refuses the second.
+// oxlint-disable-next-line no-control-regex
 const UNSAFE = /[\\\u0000-\u001F]/;
 
 function stringAt(line: string, at: number, end: number): string {
@@ -100,6 +102,32 @@ export function readJsonLine(
     if (code !== 44) throw new JsonLineError("',' or '}' is expected");
     at = skipSpace(line, at + 1);
   }
+}
+
+/** The items of a JSON array's text, in the form of a row's fields. @throws JsonLineError */
+export function readJsonArray(text: string): { kind: number; text: string }[] {
+  const items: { kind: number; text: string }[] = [];
+  const [kinds, texts] = [new Uint8Array(1), ['']];
+  let at = skipSpace(text, 0);
+  if (text.charCodeAt(at) !== 91) throw new JsonLineError('not a JSON array');
+  at = skipSpace(text, at + 1);
+  if (text.charCodeAt(at) === 93) return items;
+  for (;;) {
+    at = skipSpace(text, readValue(text, at, 0, kinds, texts));
+    items.push({ kind: kinds[0]!, text: texts[0]! });
+    const code = text.charCodeAt(at);
+    if (code === 93) return items;
+    if (code !== 44) throw new JsonLineError("',' or ']' is expected");
+    at = skipSpace(text, at + 1);
+  }
+}
+
+/** Takes the white space out of valid JSON text, strings untouched and numbers as they are written. */
+export function compactJson(text: string): string {
+  return text.replaceAll(
+    /("(?:[^"\\]|\\.)*")|\s+/g,
+    (_match, string: string | undefined) => string ?? '',
+  );
 }
 
 function assertEnd(line: string, at: number): void {

@@ -157,7 +157,7 @@ export function framePackets(
 
 /** Cuts a byte stream into payloads. */
 export class PacketSplitter {
-  private pending = Buffer.alloc(0);
+  private pending: Buffer = Buffer.alloc(0);
   private parts: Buffer[] = [];
 
   /** @returns the complete payloads, each with the sequence id after it. */

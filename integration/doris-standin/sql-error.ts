@@ -26,6 +26,7 @@ const SQL_STATES: Readonly<Record<number, string>> = {
   1231: '42000',
   1238: 'HY000',
   1251: '08004',
+  5025: 'HY000',
 };
 
 /** An error that the FE answers as an ERR packet. */

@@ -1,6 +1,13 @@
 import { refusal, type SqlError } from './sql-error.ts';
 
-export type TokenKind = 'word' | 'quoted' | 'string' | 'number' | 'symbol' | 'parameter' | 'variable';
+export type TokenKind =
+  | 'word'
+  | 'quoted'
+  | 'string'
+  | 'number'
+  | 'symbol'
+  | 'parameter'
+  | 'variable';
 
 export interface Token {
   readonly kind: TokenKind;

@@ -1,0 +1,121 @@
+import {
+  DuckDBDateValue,
+  DuckDBDecimalType,
+  DuckDBDecimalValue,
+  DuckDBTimestampValue,
+  type DuckDBType,
+  DuckDBTypeId,
+  type DuckDBValue,
+} from '@duckdb/node-api';
+import type { ColumnType } from './column-type.ts';
+import { dateText, dateTimeText } from './date-text.ts';
+import type { ResultColumn, Row } from './result.ts';
+import type { Session } from './session.ts';
+import { notModelled, refusal } from './sql-error.ts';
+import type { Translation } from './translate.ts';
+
+export interface QueryResult {
+  readonly columns: readonly ResultColumn[];
+  readonly rows: readonly Row[];
+}
+
+/** Runs a translated query. @throws SqlError 1105 for whatever DuckDB refuses. */
+export async function runQuery(
+  { sql, types }: Translation,
+  session: Session,
+): Promise<QueryResult> {
+  const connection = await session.state.store.connect();
+  try {
+    const result = await connection.run(sql);
+    const duckTypes = Array.from({ length: result.columnCount }, (_, i) => result.columnType(i));
+    const names = result.columnNames();
+    const columns = duckTypes.map((type, i): ResultColumn => ({
+      name: names[i]!,
+      type: dorisType(type, types.get(names[i]!.toLowerCase())),
+    }));
+    const rows: Row[] = [];
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (chunk === null || chunk.rowCount === 0) break;
+      for (const row of chunk.getRows())
+        rows.push(row.map((value, i) => cellText(value, columns[i]!.type)));
+    }
+    return { columns: columns.map((column, i) => withScale(column, rows, i)), rows };
+  } catch (cause) {
+    if (!(cause instanceof Error) || cause.name === 'SqlError') throw cause;
+    throw refusal(`${cause.message.split('\n')[0]}`);
+  } finally {
+    connection.closeSync();
+  }
+}
+
+const PLAIN: Partial<Record<DuckDBTypeId, ColumnType>> = {
+  [DuckDBTypeId.BOOLEAN]: { name: 'BOOLEAN' },
+  [DuckDBTypeId.TINYINT]: { name: 'TINYINT' },
+  [DuckDBTypeId.SMALLINT]: { name: 'SMALLINT' },
+  [DuckDBTypeId.INTEGER]: { name: 'INT' },
+  [DuckDBTypeId.BIGINT]: { name: 'BIGINT' },
+  [DuckDBTypeId.UINTEGER]: { name: 'BIGINT' },
+  [DuckDBTypeId.UBIGINT]: { name: 'BIGINT' },
+  // DuckDB sums integers into HUGEINT, Doris into BIGINT.
+  [DuckDBTypeId.HUGEINT]: { name: 'BIGINT' },
+  [DuckDBTypeId.FLOAT]: { name: 'FLOAT' },
+  [DuckDBTypeId.DOUBLE]: { name: 'DOUBLE' },
+  [DuckDBTypeId.DATE]: { name: 'DATE' },
+  [DuckDBTypeId.TIMESTAMP]: { name: 'DATETIME', scale: 6 },
+  [DuckDBTypeId.VARCHAR]: { name: 'VARCHAR', length: 65533 },
+  [DuckDBTypeId.SQLNULL]: { name: 'TINYINT' },
+};
+
+function dorisType(type: DuckDBType, named: ColumnType | undefined): ColumnType {
+  if (type instanceof DuckDBDecimalType)
+    return { name: 'DECIMAL', precision: type.width, scale: type.scale };
+  const plain = PLAIN[type.typeId];
+  if (plain === undefined) throw notModelled(`results of DuckDB's type ${type.toString()}`);
+  if (named === undefined) return plain;
+  const text = ['CHAR', 'VARCHAR', 'STRING', 'JSON', 'VARIANT', 'ARRAY'];
+  if (plain.name === 'VARCHAR' && text.includes(named.name)) return named;
+  if (plain.name === 'DATETIME' && named.name === 'DATETIME') return named;
+  if (type.typeId === DuckDBTypeId.HUGEINT && named.name === 'LARGEINT') return named;
+  return plain;
+}
+
+/** A computed time has no declared scale: none if no row needs it. */
+function withScale(column: ResultColumn, rows: readonly Row[], index: number): ResultColumn {
+  if (column.type.name !== 'DATETIME' || column.type.scale !== 6) return column;
+  if (rows.some((row) => row[index]?.includes('.') === true)) return column;
+  return { ...column, type: { name: 'DATETIME', scale: 0 } };
+}
+
+function cellText(value: DuckDBValue, type: ColumnType): string | null {
+  if (value === null) return null;
+  if (typeof value === 'string') return value;
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number')
+    return type.name === 'FLOAT' ? floatText(value) : numberText(value);
+  if (value instanceof DuckDBDecimalValue) return value.toString();
+  if (value instanceof DuckDBDateValue) return dateText(value.days);
+  if (value instanceof DuckDBTimestampValue) return timeText(value.micros, type);
+  throw notModelled('this result value');
+}
+
+function timeText(micros: bigint, type: ColumnType): string {
+  const scale = type.name === 'DATETIME' ? type.scale : 6;
+  const text = dateTimeText(micros, scale);
+  return scale === 6 ? text.replace(/\.000000$/, '') : text;
+}
+
+function numberText(value: number): string {
+  if (Number.isFinite(value)) return String(value);
+  return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
+}
+
+/** The shortest text that is this 32-bit float again. */
+function floatText(value: number): string {
+  for (let digits = 6; digits < 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return String(short);
+  }
+  return numberText(value);
+}

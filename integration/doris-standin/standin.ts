@@ -1,0 +1,91 @@
+import { openBackend } from './be-http.ts';
+import { Catalog } from './catalog.ts';
+import { Faults } from './faults.ts';
+import { openFrontend } from './fe-http.ts';
+import { MysqlListener } from './mysql-listener.ts';
+import { type LoadRecord, type Settings, State } from './state.ts';
+import { Store } from './store.ts';
+import { type LabelLimits, Transactions } from './transactions.ts';
+import { Users } from './users.ts';
+
+export interface StandinOptions extends Partial<Settings>, Partial<LabelLimits> {
+  /** Ports on 127.0.0.1; 0 or absent: any free one. */
+  readonly queryPort?: number;
+  readonly httpPort?: number;
+  readonly bePort?: number;
+  /** Where data survives a restart; absent: in memory. */
+  readonly dataDir?: string;
+  /** Users with all rights besides `root`; one that exists gets the password. */
+  readonly users?: readonly { readonly name: string; readonly password: string }[];
+}
+
+/** A running stand-in for Doris. Addresses are `host:port`. */
+export interface Standin extends AsyncDisposable {
+  readonly query: string;
+  readonly http: string;
+  readonly be: string;
+  readonly faults: Faults;
+  /** The latest attempts to load, oldest first. */
+  readonly loads: readonly LoadRecord[];
+  close(): Promise<void>;
+}
+
+/**
+ * Starts one FE and one BE in this process (doris-target.md §7). It is strict: what it does not model is an error.
+ * It is a test instrument; the fidelity of query results is that of DuckDB.
+ */
+export async function startStandin(options: StandinOptions = {}): Promise<Standin> {
+  const store = await Store.open(options.dataDir);
+  const state = await openState(store, options);
+  for (const { name, password } of options.users ?? []) {
+    if (!state.users.exists(name, '%')) await state.users.create(name, '%', password);
+    const account = state.users.find(name, '%');
+    await state.users.setPassword(account, password);
+    await state.users.grant(account, {}, ['Admin_priv', 'Node_priv']);
+  }
+  const mysql = await MysqlListener.open(state, options.queryPort ?? 0);
+  const frontend = await openFrontend(state, options.httpPort ?? 0);
+  const backend = await openBackend(state, options.bePort ?? 0);
+  Object.assign(state.ports, { query: mysql.port, http: frontend.port, be: backend.port });
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> =>
+    (closing ??= (async (): Promise<void> => {
+      await mysql[Symbol.asyncDispose]();
+      await frontend[Symbol.asyncDispose]();
+      await backend[Symbol.asyncDispose]();
+      await store.close();
+    })());
+  return {
+    query: `127.0.0.1:${mysql.port}`,
+    http: `127.0.0.1:${frontend.port}`,
+    be: `127.0.0.1:${backend.port}`,
+    faults: state.faults,
+    loads: state.loads,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function openState(store: Store, options: StandinOptions): Promise<State> {
+  const limits: LabelLimits = {
+    labelsMax: options.labelsMax ?? 2000,
+    labelKeepMs: options.labelKeepMs ?? 43_200_000,
+    runningMax: options.runningMax ?? 10_000,
+  };
+  return new State({
+    settings: {
+      versionComment: options.versionComment ?? 'Doris version doris-4.0.2-standin',
+      backends: options.backends ?? 1,
+      heavyAlterMs: options.heavyAlterMs ?? 200,
+      stringBytesMax: options.stringBytesMax ?? 1_048_576,
+      duplicateKeys: options.duplicateKeys ?? 'random',
+      seed: options.seed ?? 1,
+      connectionsMax: options.connectionsMax ?? 100,
+    },
+    store,
+    catalog: new Catalog(await store.readMeta('catalog')),
+    users: new Users(await store.readMeta('users'), (stored) => store.writeMeta('users', stored)),
+    transactions: new Transactions(limits, await store.readMeta('transactions')),
+    faults: new Faults(),
+  });
+}
