@@ -1,0 +1,84 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { TVF_COLUMNS } from '../../src/sql/tvf-call.ts';
+import { grants } from './fake-parts.ts';
+import { create, JobWorld } from './job-world.ts';
+
+let world: JobWorld;
+
+beforeEach(async () => {
+  world = await JobWorld.open();
+});
+afterEach(async () => {
+  await world[Symbol.asyncDispose]();
+});
+
+describe('jobs() and tasks()', () => {
+  test('the common shape is answered here, with columns known at once', async () => {
+    await world.run(create());
+    const sql = 'select Id, Name, Status from jobs(type=insert) where ExecuteType = ?';
+    expect(world.commands.recognize(sql)).toMatchObject({
+      columns: ['Id', 'Name', 'Status'],
+      parameterCount: 1,
+    });
+    expect(await world.run(sql, ['STREAMING'])).toEqual({
+      kind: 'rows',
+      columns: ['Id', 'Name', 'Status'],
+      rows: [[String(world.job().id), 'j', 'PENDING']],
+    });
+    const all = await world.run('select * from jobs("type"="insert")');
+    expect(all).toMatchObject({ columns: TVF_COLUMNS.jobs });
+  });
+
+  test('jobs by id, tasks of each newest first', async () => {
+    await world.run(create());
+    await world.parts.catalog.changeJob(world.job().id, (job) => job, {
+      tasks: [world.runningTask(1), world.runningTask(2), world.runningTask(3)],
+    });
+    expect(await world.run('select TaskId from tasks("type"="insert")')).toMatchObject({
+      rows: [['3'], ['2'], ['1']],
+    });
+  });
+
+  test('jobs of Doris are among them, padded', async () => {
+    await world.run(create());
+    world.caller.native = { columns: ['Name', 'Id', 'Comment'], rows: [['theirs', '1', null]] };
+    expect(
+      await world.run('select Id, Name, Comment, ErrorMsg from jobs("type"="insert")'),
+    ).toMatchObject({
+      rows: [
+        ['1', 'theirs', '\\N', '\\N'],
+        [String(world.job().id), 'j', 'my job', '\\N'],
+      ],
+    });
+  });
+
+  test('a user sees jobs of databases with LOAD', async () => {
+    await world.run(create());
+    world.caller.grants = grants('jack', 'DatabasePrivs', 'internal.other: Load_priv');
+    expect(await world.run('select count(*) from jobs("type"="insert")')).toMatchObject({
+      rows: [['0']],
+    });
+    expect(await world.run('select count(*) from tasks("type"="insert")')).toMatchObject({
+      rows: [['0']],
+    });
+    world.caller.grants = grants('jack', 'DatabasePrivs', 'internal.db: Select_priv,Load_priv');
+    expect(await world.run('select count(*) from jobs("type"="insert")')).toMatchObject({
+      rows: [['1']],
+    });
+  });
+
+  test('any other shape is Doris’ to answer, over literal rows', async () => {
+    await world.run(create());
+    world.caller.answer = { columns: ['n'], rows: [['1']] };
+    const sql = 'select count(distinct j.Name) n from jobs("type"="insert") j join t on t.x = ?';
+    expect(world.commands.recognize(sql)).toMatchObject({ columns: [], parameterCount: 1 });
+    expect(await world.run(sql, ["o'x"])).toEqual({ kind: 'rows', columns: ['n'], rows: [['1']] });
+    expect(world.caller.asked.at(-1)).toMatch(
+      /^select count\(distinct j\.Name\) n from \(SELECT CAST\('\d+' AS STRING\) AS `Id`, .*\) j join t on t\.x = 'o''x'$/,
+    );
+    world.caller.answer = { columns: [], rows: [] };
+    expect(await world.run('insert into t select Id from jobs("type"="insert")')).toEqual({
+      kind: 'ok',
+    });
+  });
+});
