@@ -18,7 +18,7 @@ export interface Config {
   readonly admin: Endpoint | undefined;
   readonly logLevel: string;
   readonly jobThreads: number;
-  readonly maxStreamingJobs: number;
+  readonly jobsMax: number;
   readonly taskHistoryMax: number;
 }
 
@@ -178,7 +178,7 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
     admin: value('admin') === 'off' ? undefined : endpoint('admin', value('admin')),
     logLevel: oneOf('log-level', value('log-level'), LOG_LEVELS),
     jobThreads: integer('job-threads', value('job-threads'), 1, 64),
-    maxStreamingJobs: integer('max-streaming-job-num', value('max-streaming-job-num'), 0, 1e6),
+    jobsMax: integer('max-streaming-job-num', value('max-streaming-job-num'), 0, 1e6),
     taskHistoryMax: integer(
       'max-streaming-task-show-count',
       value('max-streaming-task-show-count'),

@@ -3,7 +3,7 @@ import { AdminServer } from './admin/http-server.ts';
 import { makeMetrics } from './admin/metrics.ts';
 import { Catalog, type CatalogOptions } from './catalog/catalog.ts';
 import { OwnerLock } from './catalog/owner-lock.ts';
-import { JobCommands } from './command/job-commands.ts';
+import { JobCommands } from './command/job-command.ts';
 import type { Config } from './config.ts';
 import type { WorkerData } from './job-worker.ts';
 import { endpointText } from './model/endpoint.ts';
@@ -57,10 +57,12 @@ export async function serve(
   const commands = new JobCommands({
     catalog,
     scheduler,
-    frontend,
-    openSource,
-    settings: { maxStreamingJobs: config.maxStreamingJobs },
+    target: frontend,
+    openSource: (job, password) =>
+      openSource(job.sourceType, job.sourceProperties, password, { jobId: job.id }),
+    settings: { jobsMax: config.jobsMax },
     log,
+    now: Date.now,
   });
   let serving = false;
   await using admin =
