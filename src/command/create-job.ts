@@ -94,6 +94,7 @@ export class JobCreator {
     }
     checkJobProperties(statement.jobProperties);
     expectRequiredSourceProperties(sourceType, ends.sourceProperties);
+    expectNoCertificate(ends.sourceProperties.get('ssl_rootcert'));
     return sourceType;
   }
 
@@ -218,6 +219,15 @@ function readSourceType(written: string): SourceType {
   const type = written.toUpperCase();
   if (type === 'MYSQL' || type === 'POSTGRES') return type;
   throw refuse(`No enum constant org.apache.doris.job.common.DataSourceType.${type}`);
+}
+
+/** Step 14. Files that CREATE FILE has put into Doris cannot be read back over SQL. */
+function expectNoCertificate(file: string | undefined): void {
+  if (file === undefined) return;
+  if (!file.startsWith('FILE:')) {
+    throw refuse(`ssl root cert is not in expected format, should start with FILE:, got ${file}`);
+  }
+  throw refuse("ssl_rootcert is not supported yet; use ssl_mode 'require' or 'disable'");
 }
 
 function withDefault(properties: Properties, key: string, value: () => string): Properties {

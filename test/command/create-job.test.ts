@@ -166,6 +166,11 @@ describe('CREATE JOB', () => {
     ['no password', { source: { password: undefined } }, 'password is required property'],
     ['no schema', { type: 'POSTGRES' }, 'schema is required'],
     [
+      'certificate',
+      { source: { ssl_mode: 'verify-ca', ssl_rootcert: 'ca.pem' } },
+      'ssl root cert is not in expected format, should start with FILE:, got ca.pem',
+    ],
+    [
       'snapshot only',
       { source: { offset: 'snapshot' } },
       "offset 'snapshot' is not supported yet for MYSQL; use 'initial' or 'latest'",
