@@ -240,7 +240,9 @@ export class PostgresSource implements Source {
     const lost = known.find((k) => !oids.some((row) => Number(row.oid) === k.source.oid));
     if (lost !== undefined) throw gone(lost.encoder.spec);
     const tables = known.map((k) => k.source);
-    const findings = await publicationFindings(session, this.#names.publication, tables);
+    // Ours or not: by now it must be there.
+    const { name } = this.#names.publication;
+    const findings = await publicationFindings(session, { name, own: false }, tables);
     if (findings.length > 0) throw new ProxyError('SOURCE_SETTING', findings.join('\n'));
   }
 

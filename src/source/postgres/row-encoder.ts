@@ -6,7 +6,6 @@ import { deletedValue } from './value-form.ts';
 import { ValueWriter } from './value-writer.ts';
 
 const TAB = 0x09;
-const NEWLINE = 0x0a;
 const BACKSLASH = 0x5c;
 const UPPER_N = 0x4e;
 
@@ -88,7 +87,10 @@ export class RowEncoder {
       out.startColumn(column.index);
       if (escapes === 0) column.writer.write(out, b, at, stop);
       else if (stop - at === 2 && b[at + 1] === UPPER_N) out.null();
-      else column.writer.write(out, this.#scratch, 0, this.#unescape(b, at, stop));
+      else {
+        const length = this.#unescape(b, at, stop);
+        column.writer.write(out, this.#scratch, 0, length);
+      }
       at = stop + 1;
     }
     out.endRow(false);
@@ -125,9 +127,4 @@ export class RowEncoder {
       `table ${tableId(this.spec)}: COPY sent a row without ${this.columns.length} values`,
     );
   }
-}
-
-/** Where the line that begins at `from` ends: COPY's messages hold one line each, its newline included. */
-export function copyLineEnd(b: Buffer, from: number, to: number): number {
-  return to > from && b[to - 1] === NEWLINE ? to - 1 : to;
 }

@@ -25,7 +25,9 @@ export class WalRelations {
   /** The publication is ours: it holds the job's tables and no others. */
   readonly #own: boolean;
   readonly #typeName: TypeNamer;
-  readonly #found = new Map<number, WalTable | undefined>();
+  readonly #found = new Map<number, WalTable>();
+  /** Names of relations that are not the job's. */
+  readonly #strangers = new Map<number, string>();
 
   constructor(tables: readonly KnownTable[], own: boolean, typeName: TypeNamer) {
     this.#tables = tables;
@@ -33,25 +35,38 @@ export class WalRelations {
     this.#typeName = typeName;
   }
 
-  /** The table of a relation that was described; undefined: it is not one of the job's. */
+  /**
+   * The table of a relation that was described; undefined: it is not one of the job's, in a publication that the
+   * user made and that may hold others.
+   */
   get(oid: number): WalTable | undefined {
-    if (!this.#found.has(oid)) {
+    const table = this.#found.get(oid);
+    if (table !== undefined) return table;
+    const name = this.#strangers.get(oid);
+    if (name === undefined) {
       throw new ProxyError(
         'UNDECODABLE',
         `Postgres sent a row of relation ${oid} before describing it`,
       );
     }
-    return this.#found.get(oid);
+    if (this.#own)
+      throw ddl(`the publication of the job holds ${name}, which is not a table of the job`);
+    return undefined;
   }
 
   /** @throws ProxyError SOURCE_DDL, SOURCE_SETTING: the table is not the one that the job copies any more. */
   async learn(relation: Relation): Promise<void> {
     const known = this.#tables.find((t) => tableId(t.source) === tableId(relation));
+    const renamed = this.#tables.find((t) => t.source.oid === relation.oid);
     if (known === undefined) {
-      this.#stranger(relation);
-      this.#found.set(relation.oid, undefined);
+      if (renamed !== undefined) {
+        throw ddl(`${tableId(renamed.source)} was renamed to ${tableId(relation)}`);
+      }
+      // Partitions are described too, although their rows come as their parent's.
+      this.#strangers.set(relation.oid, tableId(relation));
       return;
     }
+    if (known !== renamed) throw ddl(`${tableId(relation)} was dropped and created again`);
     await this.#compare(known, relation);
     const table = new WalTable(relation, known.encoder);
     const { spec } = known.encoder;
@@ -63,15 +78,6 @@ export class WalRelations {
       );
     }
     this.#found.set(relation.oid, table);
-  }
-
-  /** A user's publication may hold more tables than the job; a table of the job under another name must not pass as one. */
-  #stranger(relation: Relation): void {
-    const before = this.#tables.find((t) => t.source.oid === relation.oid);
-    if (before !== undefined || this.#own) {
-      const was = before === undefined ? 'a table of the job' : tableId(before.source);
-      throw ddl(`${was} was renamed to ${tableId(relation)}`);
-    }
   }
 
   async #compare({ encoder: { spec }, source }: KnownTable, relation: Relation): Promise<void> {
