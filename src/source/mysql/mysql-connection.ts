@@ -19,6 +19,11 @@ export interface MysqlEndpoint {
   readonly tls: TlsMode;
 }
 
+/** What mysql2 gives to its option `typeCast`. */
+interface TextField {
+  string(encoding: string): string | null;
+}
+
 /** One row of a control query: every value as the server's text. */
 export type TextRow = readonly (string | null)[];
 
@@ -153,7 +158,7 @@ export class MysqlConnection implements AsyncDisposable {
         {
           sql,
           rowsAsArray: true,
-          typeCast: (field: { string(): string | null }) => field.string(),
+          typeCast: (field: TextField) => field.string('utf8'),
         },
         (cause, rows) => {
           clearTimeout(late);

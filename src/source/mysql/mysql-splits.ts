@@ -58,9 +58,13 @@ export function splitSource(
   split: SnapshotSplit,
 ): string {
   const key = keyColumns(table, collations);
+  const { splitStart: start, splitEnd: end } = split;
+  // Columns that both bounds agree on: as an equality they let the index be entered by the columns behind them.
+  const shared = start === undefined || end === undefined ? 0 : sharedPrefix(start, end);
   const bounds = [
-    ...(split.splitStart === undefined ? [] : [notBefore(key, split.splitStart)]),
-    ...(split.splitEnd === undefined ? [] : [before(key, split.splitEnd)]),
+    ...key.slice(0, shared).map((column, i) => equality(column, start![i]!)),
+    ...(start === undefined ? [] : [notBefore(key, start, shared)]),
+    ...(end === undefined ? [] : [before(key, end, shared)]),
   ];
   const where = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
   return `FROM ${tableReference(table)}${where}`;
@@ -71,32 +75,45 @@ function tableReference(table: TableSpec): string {
   return `${quoteName(table.schema)}.${quoteName(table.name)} FORCE INDEX (PRIMARY)`;
 }
 
-function notBefore(key: readonly KeyColumn[], bound: readonly string[]): string {
-  return compare(key, bound, '>', '>=');
+function sharedPrefix(start: readonly string[], end: readonly string[]): number {
+  const differs = start.findIndex((value, i) => value !== end[i]);
+  // The last column always takes part as a range: bounds that are equal in all columns have nothing between them.
+  return differs === -1 ? start.length - 1 : differs;
 }
 
-function before(key: readonly KeyColumn[], bound: readonly string[]): string {
-  return compare(key, bound, '<', '<');
+function equality(column: KeyColumn, kept: string): string {
+  return `${quoteName(column.name)} = ${column.literal(kept)}`;
+}
+
+function notBefore(key: readonly KeyColumn[], bound: readonly string[], from = 0): string {
+  return compare(key, bound, from, '>', '>=');
+}
+
+function before(key: readonly KeyColumn[], bound: readonly string[], from = 0): string {
+  return compare(key, bound, from, '<', '<');
 }
 
 /**
- * `(a, b) >= (x, y)` in the form that MySQL reads as an index range: it does not for row comparisons (MySQL 8.4 manual,
- * "Range Optimization of Row Constructor Expressions"), but `a >= x` in front of the exact condition bounds the walk.
+ * `(a, b) >= (x, y)`, columns before `from` left out, in a form that MySQL reads as index ranges: it does not for row comparisons
+ * (MySQL 8.4 manual, "Range Optimization of Row Constructor Expressions"). `a >= x AND (a > x OR (a = x AND b >= y))`
+ * is entered at (x, y) by the equality, and `a >= x` in front bounds the walk where the optimizer gives up on the OR.
  */
 function compare(
   key: readonly KeyColumn[],
   bound: readonly string[],
+  from: number,
   strict: '<' | '>',
   last: '<' | '>=',
 ): string {
   let condition = '';
-  for (let i = key.length - 1; i >= 0; i--) {
+  for (let i = key.length - 1; i >= from; i--) {
     const name = quoteName(key[i]!.name);
     const literal = key[i]!.literal(bound[i]!);
+    const equal = equality(key[i]!, bound[i]!);
     condition =
       condition === ''
         ? `${name} ${last} ${literal}`
-        : `${name} ${strict}= ${literal} AND (${name} ${strict} ${literal} OR (${condition}))`;
+        : `${name} ${strict}= ${literal} AND (${name} ${strict} ${literal} OR (${equal} AND ${condition}))`;
   }
   return `(${condition})`;
 }

@@ -40,17 +40,16 @@ test('a split without bounds is the whole table', () => {
   expect(where(table('int'))).toBe('FROM `shop`.`a``b` FORCE INDEX (PRIMARY)');
 });
 
-test('a range of a composite key is bounded by its first column and exact in the others', () => {
-  expect(
-    where(
-      table('int', 'bigint unsigned', 'date'),
-      ['1', '2', '2024-01-31'],
-      ['5', '6', '0000-00-00'],
-    ),
-  ).toBe(
+test('a range of a composite key enters the index at its bounds', () => {
+  const spec = table('int', 'bigint unsigned', 'date');
+  expect(where(spec, ['1', '2', '2024-01-31'], ['5', '6', '0000-00-00'])).toBe(
     'FROM `shop`.`a``b` FORCE INDEX (PRIMARY) WHERE ' +
-      "(`k0` >= 1 AND (`k0` > 1 OR (`k1` >= 2 AND (`k1` > 2 OR (`k2` >= '2024-01-31'))))) AND " +
-      "(`k0` <= 5 AND (`k0` < 5 OR (`k1` <= 6 AND (`k1` < 6 OR (`k2` < '0000-00-00')))))",
+      "(`k0` >= 1 AND (`k0` > 1 OR (`k0` = 1 AND `k1` >= 2 AND (`k1` > 2 OR (`k1` = 2 AND `k2` >= '2024-01-31'))))) AND " +
+      "(`k0` <= 5 AND (`k0` < 5 OR (`k0` = 5 AND `k1` <= 6 AND (`k1` < 6 OR (`k1` = 6 AND `k2` < '0000-00-00')))))",
+  );
+  // Inside of one tenant the tenant is an equality.
+  expect(where(table('int', 'int'), ['1', '2'], ['1', '9'])).toBe(
+    'FROM `shop`.`a``b` FORCE INDEX (PRIMARY) WHERE `k0` = 1 AND (`k1` >= 2) AND (`k1` < 9)',
   );
 });
 
