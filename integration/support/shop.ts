@@ -20,6 +20,7 @@ const TARGET = 'shop_copy';
 
 /** The shop in a MySQL or MariaDB. */
 export async function mysqlShop(server: MysqlServer): Promise<Shop> {
+  const depth = server.kind === 'mysql' ? 'cte_max_recursion_depth' : 'max_recursive_iterations';
   await server.query(`
     CREATE DATABASE shop; USE shop;
     CREATE TABLE customers (
@@ -28,7 +29,7 @@ export async function mysqlShop(server: MysqlServer): Promise<Shop> {
     CREATE TABLE orders (
       id BIGINT AUTO_INCREMENT PRIMARY KEY, customer_id INT UNSIGNED NOT NULL, amount DECIMAL(12,2) NOT NULL,
       note JSON, placed_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6));
-    SET SESSION cte_max_recursion_depth = 1000000;
+    SET SESSION ${depth} = 1000000;
     INSERT INTO customers (name, city, since)
       WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${CUSTOMERS})
       SELECT CONCAT('customer ', i), 1 + i % 3, DATE '2020-01-01' + INTERVAL i % 2000 DAY FROM n;
