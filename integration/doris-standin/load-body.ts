@@ -18,10 +18,10 @@ export async function readLoadBody(
   received: (bytes: number) => void,
 ): Promise<void> {
   const fields: RowFields = {
-    kinds: new Uint8Array(load.targets.length),
-    texts: load.targets.map(() => ''),
+    kinds: new Uint8Array(load.sources.length),
+    texts: load.sources.map(() => ''),
   };
-  const indexes = load.keyIndexes();
+  const indexes = new Map(load.sources.map((source, i) => [source, i]));
   let rest: Buffer[] = [];
   const takeLines = (complete: Buffer): void => {
     for (const line of linesOf(complete)) takeLine(line, indexes, fields, load);

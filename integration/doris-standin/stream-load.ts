@@ -21,6 +21,7 @@ interface Outcome {
   status: 'Success' | 'Publish Timeout' | 'Label Already Exists' | 'Fail';
   message: string;
   existingJobStatus?: string;
+  totalRows?: number;
   loadedRows?: number;
   filteredRows?: number;
   errorUrl?: string;
@@ -101,7 +102,6 @@ export class StreamLoad {
     });
     const table = state.catalog.table(this.database, this.table);
     await using load = await TableLoad.open(state.store, table, options);
-    load.keyIndexes();
     proceed();
     await readLoadBody(request, gzip, load, (bytes) => {
       this.bytes += bytes;
@@ -194,8 +194,8 @@ export class StreamLoad {
     return {
       status: 'Fail',
       message: '[DATA_QUALITY_ERROR]too many filtered rows',
+      totalRows: load.loadedRows + load.filteredRows,
       filteredRows: load.filteredRows,
-      loadedRows: 0,
       ...this.errorLog(load),
     };
   }
@@ -235,7 +235,7 @@ export class StreamLoad {
         ? {}
         : { ExistingJobStatus: outcome.existingJobStatus }),
       Message: outcome.message,
-      NumberTotalRows: loadedRows + filteredRows,
+      NumberTotalRows: outcome.totalRows ?? loadedRows + filteredRows,
       NumberLoadedRows: loadedRows,
       NumberFilteredRows: filteredRows,
       NumberUnselectedRows: 0,

@@ -135,6 +135,8 @@ function defaultText(column: Column, now: Date): string | null | undefined {
 }
 
 interface Field {
+  /** Index of the JSON key among `sources`: one key may feed a column and the sequence. */
+  readonly source: number;
   readonly name: string;
   /** False for the delete sign and the sequence: a row of these alone is none. */
   readonly visible: boolean;
@@ -144,20 +146,20 @@ interface Field {
   readonly absent: Staged | undefined;
 }
 
-function fieldOf(target: Target, options: LoadOptions): Field {
+function fieldOf(target: Target, source: number, options: LoadOptions): Field {
   const convert = converterFor(target.type, options);
   const { column } = target;
   if (column === undefined) {
     // An absent sign means "not deleted"; an absent sequence is NULL, the lowest (§2.3).
     const absent = target.role === 'delete' ? 0 : null;
     const nullable = target.role === 'sequence';
-    return { name: target.source, visible: false, nullable, convert, absent };
+    return { source, name: target.source, visible: false, nullable, convert, absent };
   }
   const text = defaultText(column, new Date());
   const converted = typeof text === 'string' ? convert(STRING, text) : text;
   if (converted instanceof Rejected) throw refusal(`Invalid default value for '${column.name}'`);
   const { name, nullable } = column;
-  return { name, visible: true, nullable, convert, absent: converted };
+  return { source, name, visible: true, nullable, convert, absent: converted };
 }
 
 const CHUNK_ROWS = 2048;
@@ -178,6 +180,8 @@ export class TableLoad implements AsyncDisposable {
   /** Reason and row text of the first bad rows; all are counted. */
   readonly badRows: string[] = [];
   filteredRows = 0;
+  /** The JSON keys that are read, in the order of a row's fields. */
+  readonly sources: readonly string[];
   private readonly fields: readonly Field[];
   private readonly appender: DuckDBAppender;
   private readonly chunkTypes: readonly DuckDBType[];
@@ -196,7 +200,10 @@ export class TableLoad implements AsyncDisposable {
     this.options = options;
     this.connection = connection;
     this.appender = appender;
-    this.fields = targets.map((target) => fieldOf(target, options));
+    this.sources = [...new Set(targets.map(({ source }) => source))];
+    this.fields = targets.map((target) =>
+      fieldOf(target, this.sources.indexOf(target.source), options),
+    );
     this.chunkTypes = [INTEGER, DOUBLE, ...targets.map(({ type }) => DUCK_TYPES[stageType(type)])];
     this.chunk = this.chunkTypes.map(() => []);
   }
@@ -215,14 +222,6 @@ export class TableLoad implements AsyncDisposable {
       connection.closeSync();
       throw error;
     }
-  }
-
-  /** Index of each JSON key among the targets. A key that feeds two targets is not modelled. */
-  keyIndexes(): Map<string, number> {
-    const indexes = new Map(this.targets.map(({ source }, i) => [source, i] as const));
-    if (indexes.size < this.targets.length)
-      throw refusal('doris-standin does not model one field for two columns');
-    return indexes;
   }
 
   /** Takes a row; a bad one is counted and its reason kept. `text` is what the error log shows. */
@@ -247,7 +246,7 @@ export class TableLoad implements AsyncDisposable {
     let empty = true;
     for (let i = 0; i < fields.length; i++) {
       const field = fields[i]!;
-      const kind = row.kinds[i]!;
+      const kind = row.kinds[field.source]!;
       let value: Staged | undefined;
       if (kind === ABSENT) {
         value = field.absent;
@@ -255,7 +254,7 @@ export class TableLoad implements AsyncDisposable {
           return `Column ${field.name} has no default value and is absent from the row`;
       } else {
         empty &&= !field.visible;
-        const converted = kind === NULL ? null : field.convert(kind, row.texts[i]!);
+        const converted = kind === NULL ? null : field.convert(kind, row.texts[field.source]!);
         if (!(converted instanceof Rejected)) value = converted;
         else if (options.strict || converted.always || !field.nullable)
           return `column_name[${field.name}], ${converted.reason}`;
