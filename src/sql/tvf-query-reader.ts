@@ -112,11 +112,37 @@ export class QueryReader {
     expectFields(node, 'binary_expr', ['operator', 'left', 'right']);
     const [left, right] = [nodeOf(node['left']), nodeOf(node['right'])];
     const operator = textOf(node['operator']).toUpperCase();
-    if (operator === 'AND' || operator === 'OR') {
-      const kind = operator === 'AND' ? 'and' : 'or';
-      return { kind, left: this.#condition(left), right: this.#condition(right) };
-    }
+    if (operator === 'AND' || operator === 'OR') return this.#alternatives(this.#chain(node));
     return this.#predicate(operator, this.#operand(left), right);
+  }
+
+  /**
+   * The conditions and the words between them, in the order of the text. The parser's tree gives AND no
+   * precedence over OR: `a OR b AND c` comes as `(a OR b) AND c`; only parentheses that were written are marked.
+   */
+  #chain(node: SelectNode): readonly (Condition | 'AND' | 'OR')[] {
+    const operator = node['type'] === 'binary_expr' ? textOf(node['operator']).toUpperCase() : '';
+    if (operator !== 'AND' && operator !== 'OR') return [this.#condition(node)];
+    expectFields(node, 'binary_expr', ['operator', 'left', 'right']);
+    const side = (child: SelectNode): readonly (Condition | 'AND' | 'OR')[] =>
+      child['parentheses'] === true ? [this.#condition(child)] : this.#chain(child);
+    return [...side(nodeOf(node['left'])), operator, ...side(nodeOf(node['right']))];
+  }
+
+  /** AND binds tighter than OR. */
+  #alternatives(chain: readonly (Condition | 'AND' | 'OR')[]): Condition {
+    let either: Condition | undefined;
+    let both: Condition | undefined;
+    for (const part of [...chain, 'OR' as const]) {
+      if (part === 'OR' && both !== undefined) {
+        either = either === undefined ? both : { kind: 'or', left: either, right: both };
+        both = undefined;
+      } else if (typeof part !== 'string') {
+        both = both === undefined ? part : { kind: 'and', left: both, right: part };
+      }
+    }
+    if (either === undefined) throw new UnsupportedShape();
+    return either;
   }
 
   #predicate(operator: string, operand: Operand, right: SelectNode): Condition {

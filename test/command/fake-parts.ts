@@ -28,7 +28,7 @@ const COPY: TargetTable = {
 };
 
 /** Databases and tables of Doris; understands the two statements that CREATE JOB sends. */
-export class FakeTarget implements TargetTables {
+class FakeTarget implements TargetTables {
   readonly databases = new Set(['db']);
   readonly tables = new Map<string, TargetTable>();
   readonly statements: string[] = [];
@@ -56,7 +56,7 @@ export class FakeTarget implements TargetTables {
 }
 
 /** A source that knows tables and positions; nobody reads from it here. */
-export class FakeSource implements Source {
+class FakeSource implements Source {
   tables: readonly TableSpec[] = [sourceTable('user_info'), sourceTable('order_info')];
   /** What goes wrong, by method. */
   failures: Partial<Record<'open' | 'preflight' | 'position' | 'release', ProxyError>> = {};

@@ -68,6 +68,12 @@ describe('conditions', () => {
     ["not (Status = 'RUNNING' and Id = '9')", [b, u]],
     ["(Status = 'PAUSED' or (Id = '9')) and Name like '%'", [a, b]],
     ["not Status = 'PAUSED' and Id <> '11'", [a]],
+    // AND before OR, whatever the parser's tree says.
+    ["Id = '9' or Id = '10' and Id = '11'", [a]],
+    ["Id = '11' and Id = '10' or Id = '9'", [a]],
+    ["(Id = '9' or Id = '10') and Id = '11'", []],
+    ["Id = '9' or Id = '10' and (Id = '11' or Status = 'PAUSED') and Name like '%'", [a, b]],
+    ["not (Id = '9' or Id = '10' and Id = '11') and not Id = '10' or Id = '10'", [b, u]],
     ['Id < Name', [a, b, u]],
     ["Name = 'alpha' -- and so on", [a]],
     ["Name /* x */ = # y\n'alpha'", [a]],
@@ -186,6 +192,53 @@ test.each([
 
 const letters = (units: string): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...units.split('')), { maxLength: 7 }).map((all) => all.join(''));
+
+interface Tree {
+  readonly text: string;
+  readonly truth: boolean;
+  /** 3 a comparison, 2 NOT, 1 AND, 0 OR. */
+  readonly level: number;
+}
+
+const inside = (tree: Tree, level: number): string =>
+  tree.level < level ? `(${tree.text})` : tree.text;
+
+/** Conditions on one row, written with no more parentheses than SQL needs. */
+const trees = fc.letrec<{ tree: Tree }>((tie) => {
+  const leaf = fc
+    .boolean()
+    .map((truth): Tree => ({ text: `Id = '${truth ? 9 : 10}'`, truth, level: 3 }));
+  const pair = fc.tuple(tie('tree'), tie('tree'));
+  return {
+    tree: fc.oneof(
+      { depthSize: 'medium', withCrossShrink: true },
+      leaf,
+      tie('tree').map((a) => ({ text: `not ${inside(a, 2)}`, truth: !a.truth, level: 2 })),
+      pair.map(([a, b]) => ({
+        text: `${inside(a, 1)} and ${inside(b, 1)}`,
+        truth: a.truth && b.truth,
+        level: 1,
+      })),
+      pair.map(([a, b]) => ({
+        text: `${inside(a, 0)} or ${inside(b, 0)}`,
+        truth: a.truth || b.truth,
+        level: 0,
+      })),
+    ),
+  };
+}).tree;
+
+test('AND, OR and NOT bind as in SQL', () => {
+  fc.assert(
+    fc.property(trees, ({ text, truth }) => {
+      const query = read(`select Name from jobs("type"="insert") where ${text}`);
+      // Long ones are left to Doris.
+      fc.pre(query !== undefined);
+      expect(answerTvfQuery(query, ROWS.slice(0, 1), [])).toHaveLength(truth ? 1 : 0);
+    }),
+    { numRuns: 500 },
+  );
+});
 
 test('LIKE means what a simple reading of its definition means', () => {
   const slow = (text: string, pattern: string): boolean => {
