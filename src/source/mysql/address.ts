@@ -6,8 +6,8 @@ export function inet4Text(bytes: Buffer): string {
 }
 
 /**
- * MariaDB's INET6 as the server prints it: the longest run of zero groups, the first of equals and at least two, becomes
- * `::`; addresses that hold an IPv4 one end with it in dots.
+ * MariaDB's INET6 as the server prints it: the longest run of zero groups, the first of equals, becomes `::`, even
+ * a single one (RFC 5952 has it otherwise); addresses that hold an IPv4 one end with it in dots.
  */
 export function inet6Text(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i));
@@ -15,7 +15,7 @@ export function inet6Text(bytes: Buffer): string {
   const mapped = zeros.at === 0 && zeros.length === 5 && groups[5] === 0xffff;
   const compatible = zeros.at === 0 && zeros.length === 6;
   if (mapped || compatible) return `::${mapped ? 'ffff:' : ''}${inet4Text(bytes.subarray(12))}`;
-  if (zeros.length < 2) return hex(groups);
+  if (zeros.length === 0) return hex(groups);
   return `${hex(groups.slice(0, zeros.at))}::${hex(groups.slice(zeros.at + zeros.length))}`;
 }
 
