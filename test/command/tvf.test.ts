@@ -193,6 +193,27 @@ test.each([
 const letters = (units: string): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...units.split('')), { maxLength: 7 }).map((all) => all.join(''));
 
+test('whatever stands around a call: read or left to Doris, never an exception', () => {
+  const words =
+    "select * Id Name , ( ) = <> < like in is not null and or 'a' ? 5 -1 count(*) order by limit offset " +
+    'where from jobs(type=insert) j t join on union as distinct case when end between exists . `x` @a :b';
+  const soup = fc.array(fc.constantFrom(...words.split(' ')), { maxLength: 14 });
+  fc.assert(
+    fc.property(soup, soup, (before, after) => {
+      const call = 'from jobs(type=insert)';
+      for (const sql of [
+        `select * ${call} ${after.join(' ')}`,
+        `select ${before.join(' ')} ${call} ${after.join(' ')}`,
+      ]) {
+        const query = read(sql);
+        const ones = Array.from({ length: 30 }, () => 1);
+        if (query !== undefined) expect(answerTvfQuery(query, ROWS, ones)).toBeInstanceOf(Array);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
 interface Tree {
   readonly text: string;
   readonly truth: boolean;
