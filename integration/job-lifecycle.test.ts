@@ -222,7 +222,7 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     const query = `select * from jobs(type=insert) where ExecuteType = "STREAMING"\\G\n`;
     for (const cli of available('mysql') ? [mariadbCli, mysqlCli] : [mariadbCli]) {
       const shown = await cli(login, query);
-      expect(shown).toMatchObject({ code: 0 });
+      expect(shown).toMatchObject({ code: 0, stderr: '' });
       const lines = shown.stdout.split('\n');
       expect(lines[0]).toMatch(/^\*{20,} 1\. row \*{20,}$/);
       const names = lines.slice(1).flatMap((line) => /^ *(\w+): /.exec(line)?.[1] ?? []);

@@ -10,6 +10,7 @@ import { givenPostgres, type PostgresServer, startOwnPostgres } from './support/
 import {
   mariadbPrograms,
   MYSQL_FOLDER,
+  MYSQL_PLUGINS,
   mysqlInstalled,
   mysqlProgram,
   postgresPrograms,
@@ -79,9 +80,12 @@ export function available(kind: ServerKind): boolean {
   return false;
 }
 
-/** Runs MySQL 9's own client. Output and exit code are the caller's to judge. `\G` needs input, not `-e`. */
+/** Runs MySQL 9's own client, which logs in with `mysql_native_password` only by a plugin. `\G` is one of the commands that it has to be allowed. */
 export function mysqlCli(args: readonly string[], input = ''): ReturnType<typeof run> {
-  return run(mysqlProgram('usr/bin/mysql', ['--no-defaults', ...args]), { input });
+  return run(
+    mysqlProgram('usr/bin/mysql', ['--no-defaults', MYSQL_PLUGINS, '--commands', ...args]),
+    { input },
+  );
 }
 
 /** Runs MySQL 9's `mysqlbinlog`. */

@@ -27,12 +27,15 @@ export function mysqlProgram(path: string, args: readonly string[]): Command {
   };
 }
 
+/** Where server and clients of the unpacked MySQL find their plugins. */
+export const MYSQL_PLUGINS = `--plugin-dir=${MYSQL_ROOT}/usr/lib/mysql/plugin`;
+
 /** The paths that are compiled into mysqld, moved into the unpacked folder. */
 export const MYSQLD_PATHS = [
   `--basedir=${MYSQL_ROOT}/usr`,
   `--lc-messages-dir=${MYSQL_ROOT}/usr/share/mysql`,
   `--character-sets-dir=${MYSQL_ROOT}/usr/share/mysql/charsets`,
-  `--plugin-dir=${MYSQL_ROOT}/usr/lib/mysql/plugin`,
+  MYSQL_PLUGINS,
   '--secure-file-priv=', // else it wants /var/lib/mysql-files
 ] as const;
 
