@@ -20,6 +20,7 @@ export interface Slot {
 /** Making a slot waits for every transaction that writes at that moment, and so does what comes after it. */
 const CREATE_TIMEOUT_MS = 300_000;
 const POLL_MS = 50;
+const RELEASE_TIMEOUT_MS = 3_000;
 
 export async function readSlot(session: Session, name: string): Promise<Slot | undefined> {
   const [row] = await session.rows<{
@@ -109,9 +110,18 @@ export async function dropSlot(session: Session, name: string): Promise<void> {
   }
 }
 
-/** Stops a stream that the server could not serve: called before each start (cdc-semantics.md §4.3). */
+/**
+ * Stops a stream that the server could not serve: called before each start (cdc-semantics.md §4.3). A slot that is still held
+ * is waited for a little: a connection that we have just closed, or a killed process of ours, lives a moment longer
+ * on the server.
+ */
 export async function checkSlot(session: Session, name: string, from: bigint): Promise<void> {
-  const slot = await readSlot(session, name);
+  const until = Date.now() + RELEASE_TIMEOUT_MS;
+  let slot = await readSlot(session, name);
+  while (slot?.active === true && Date.now() < until) {
+    await sleep(POLL_MS);
+    slot = await readSlot(session, name);
+  }
   if (slot === undefined) throw lost(`slot ${name} does not exist`);
   if (slot.walStatus === 'lost') throw lost(`slot ${name} has wal_status lost`);
   // The server would silently start at the confirmed position instead.

@@ -1,0 +1,299 @@
+import { describe, expect, test } from 'vitest';
+import type { ColumnSpec, TableSpec } from '../src/model/table.ts';
+import { ALL, copyOf, failure, PostgresFixture } from './support/postgres-fixture.ts';
+import { Replica } from './support/postgres-replica.ts';
+
+/** Values whose text, in COPY and in the log, has been got wrong by somebody. */
+const EDGES: Readonly<Record<string, readonly string[]>> = {
+  boolean: ['true', 'false'],
+  smallint: ['-32768', '32767'],
+  integer: ['-2147483648', '2147483647', '0'],
+  bigint: ['-9223372036854775808', '9223372036854775807', '9007199254740993'],
+  oid: ['0', '4294967295'],
+  real: [
+    `'NaN'`,
+    `'Infinity'`,
+    `'-Infinity'`,
+    '1.1',
+    '-0.0',
+    '3.4028235e38',
+    '1e-45',
+    '16777216',
+    '123456.789',
+  ],
+  'double precision': [
+    `'NaN'`,
+    `'-Infinity'`,
+    '0.1',
+    '1.7976931348623157e308',
+    '5e-324',
+    '1e20',
+    '123456789012345680',
+  ],
+  numeric: [
+    `'NaN'`,
+    '1.50',
+    '0.0000000000',
+    '12345678901234567890123456789012345678901234567890.1',
+  ],
+  'numeric(10,2)': ['1.50', '-0.01', '99999999.99', '0'],
+  'numeric(38,10)': ['0', '-9999999999999999999999999999.9999999999', '1e-10'],
+  'numeric(39,1)': ['12345678901234567890123456789012345678.9', `'NaN'`],
+  'numeric(5,-2)': ['12300', '-9999900'],
+  'numeric(3,5)': ['0.00123', '0.00999'],
+  money: [`'-$1,234.50'`, `'92233720368547758.07'`, `'0'`],
+  'character(5)': [`'ab'`, `''`, `'äöüßé'`, `'  x  '`],
+  'character varying(10)': [`'ab'`, `''`, `'日本語テキスト'`],
+  text: [
+    `''`,
+    `E'tab\\there\\nnew\\\\back\\rret\\x08\\x0b\\x0c\\x01\\x1f\\x7f'`,
+    `'\\N'`,
+    `'\\.'`,
+    `'quote " and '' and \\'`,
+    `'😀 emoji, ü, \u2028'`,
+    `'NULL'`,
+    `repeat('long ', 2000)`,
+    `repeat('x\t', 5000)`,
+  ],
+  name: [`'some name'`],
+  '"char"': [`'x'`, `'\\377'`, `''`],
+  bytea: [`''`, `'\\xdeadbeef00'`, `'\\x00'`, `decode(repeat('00ff10', 2000), 'hex')`],
+  date: [`'2024-02-29'`, `'0001-01-01'`, `'9999-12-31'`, `'1582-10-10'`],
+  time: [`'00:00:00'`, `'24:00:00'`, `'12:34:56.789'`],
+  'time(3)': [`'08:30:00.123'`],
+  timetz: [`'23:59:59.9+05:30'`, `'00:00:00-15:59:59'`],
+  timestamp: [`'2024-01-01 12:00:00.123'`, `'0001-01-01 00:00:00'`, `'9999-12-31 23:59:59.999999'`],
+  'timestamp(0)': [`'2024-01-01 12:00:00'`],
+  timestamptz: [
+    `'2024-10-27 02:30:00+02'`,
+    `'2024-10-27 02:30:00+01'`,
+    `'1883-11-18 12:00:00-04:56:02'`,
+    `'epoch'`,
+  ],
+  'timestamptz(3)': [`'2024-06-01 00:00:00.5+00'`],
+  interval: [
+    `'0'`,
+    `'1 year 2 mons 3 days 04:05:06.789'`,
+    `'-1 mons +3 days -04:05:06.7'`,
+    `'178000000 years'`,
+  ],
+  uuid: [`'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`],
+  json: [`'{"b": 2, "a":  [1.0, 9007199254740993, 1e400], "b": 3}'`, `'null'`, `'"\\u00e4\\n"'`],
+  jsonb: [`'{"b": 2, "a":  [1.0, 9007199254740993], "b": 3}'`, `'null'`, `'"line\\nbreak"'`],
+  inet: [`'192.168.0.1/24'`, `'::ffff:1.2.3.4'`, `'10.0.0.1'`],
+  cidr: [`'10.0.0.0/8'`, `'2001:db8::/32'`],
+  macaddr: [`'08:00:2b:01:02:03'`],
+  macaddr8: [`'08:00:2b:01:02:03:04:05'`],
+  bit: [`B'1'`, `B'0'`],
+  'bit(5)': [`B'10101'`],
+  'bit varying': [`B''`, `B'1010'`],
+  xml: [`'<a b="c">&lt;</a>'`, `'text only'`],
+  tsvector: [`'a:1 fat:2,4 ''it''''s'':3A'`],
+  tsquery: [`'fat & (rat | cat:AB)'`],
+  point: [`'(1.5,-2)'`],
+  line: [`'{1,-1,0}'`],
+  lseg: [`'[(0,0),(1,1)]'`],
+  box: [`'(1,1),(0,0)'`],
+  path: [`'((0,0),(1,1))'`, `'[(0,0),(1,1)]'`],
+  polygon: [`'((0,0),(1,1),(1,0))'`],
+  circle: [`'<(0,0),5>'`],
+  int4range: [`'[1,5)'`, `'empty'`, `'(,)'`],
+  numrange: [`'(1.5,2.5]'`],
+  tstzrange: [`'["2024-01-01 00:00:00+02",infinity)'`],
+  daterange: [`'[2024-01-01,2024-02-01)'`],
+  int4multirange: [`'{[1,3),[5,7)}'`],
+  pg_lsn: [`'16/B374D848'`],
+  'edge.mood': [`'so ''so'''`, `'ok'`],
+  'edge.positive': ['1', '2147483647'],
+  'edge.price': ['1.25'],
+  'edge.pair': [`ROW(1, 'a "quoted", \\ text')`, `ROW(NULL, '')`],
+  'edge.ids': [`'{1,NULL}'`],
+  'edge.hstore': [`'a=>1, "b c"=>NULL, "q\\"\\\\"=>"\\"v\\\\\\"", ü=>"ä"'`, `''`],
+  'boolean[]': [`'{t,f,NULL}'`, `'{}'`],
+  'smallint[]': [`'{1,-32768}'`],
+  'integer[]': [`'{1,NULL,3}'`, `'{}'`, `'[0:1]={7,8}'`],
+  'integer[][]': [`'{{1,2},{3,NULL}}'`, `'{}'`],
+  'bigint[]': [`'{9223372036854775807,-1}'`],
+  'real[]': [`'{1.1,NaN,-Infinity}'`],
+  'double precision[]': [`'{0.1,Infinity}'`],
+  'numeric[]': [`'{1.50,NaN,0.0000}'`],
+  'numeric(10,2)[]': [`'{1.50,NULL}'`],
+  'text[]': [
+    `ARRAY['a', 'b,c', 'q"x', '\\', '', 'NULL', NULL, '{}', E'new\\nline\\ttab', ' pad ', 'ü😀']`,
+    `'{}'`,
+  ],
+  'text[][]': [`'{{a,"b,c"},{NULL,"q\\"x"}}'`],
+  'character(3)[]': [`ARRAY['a','bcd']`],
+  'bytea[]': [`ARRAY['\\xdead'::bytea, '', NULL]`],
+  'date[]': [`'{2024-01-01,NULL}'`],
+  'timestamp[]': [`'{"2024-01-01 00:00:00.5"}'`],
+  'timestamptz[]': [`'{"2024-01-01 00:00:00+01"}'`],
+  'time[]': [`'{12:00:00}'`],
+  'interval[]': [`'{"1 day 02:00:00"}'`],
+  'uuid[]': [`'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'`],
+  'jsonb[]': [`ARRAY['{"a": "x,y"}'::jsonb, 'null', NULL]`],
+  'inet[]': [`'{10.0.0.1,::1}'`],
+  'money[]': [`'{1.5,"1,234.5"}'`],
+  'bit(1)[]': [`'{1,0}'`],
+  'bit(3)[]': [`'{101}'`],
+  'box[]': [`'{(1,1),(0,0);(2,2),(1,1)}'`],
+  'point[]': [`'{"(1,2)","(3,4)"}'`],
+  'edge.mood[]': [`ARRAY['ok', 'so ''so''']::edge.mood[]`],
+  'edge.pair[]': [`ARRAY[ROW(1, 'x,"y"')::edge.pair]`],
+  'int4range[]': [`'{"[1,5)",empty}'`],
+};
+
+const EDGE_TYPES = `
+  CREATE SCHEMA edge;
+  CREATE EXTENSION hstore SCHEMA edge;
+  CREATE TYPE edge.mood AS ENUM ('so ''so''', 'ok');
+  CREATE DOMAIN edge.positive AS integer CHECK (VALUE > 0);
+  CREATE DOMAIN edge.amount AS numeric(10,2);
+  CREATE DOMAIN edge.price AS edge.amount;
+  CREATE DOMAIN edge.ids AS integer[];
+  CREATE TYPE edge.pair AS (a integer, b text);`;
+
+describe.each([15, 18] as const)('Postgres %i', (version) => {
+  const fixture = new PostgresFixture(version);
+
+  test.runIf(fixture.here)('every type has the same bytes by COPY and by the log', async () => {
+    const types = Object.entries(EDGES);
+    await fixture.server.query(EDGE_TYPES);
+    const columns = types.map(([type], i) => `c${i} ${type}`);
+    // Domains, composites and the rest are made in `edge`, the table too.
+    await fixture.server.query(`CREATE TABLE edge.t (id int PRIMARY KEY, ${columns.join(', ')})`);
+    await using source = await fixture.open('edge');
+    const tables = await source.preflight(ALL);
+    const from = await source.latestPosition();
+    const rows = Math.max(...types.map(([, values]) => values.length));
+    for (let r = 0; r < rows; r++) {
+      const values = types.map(([type, all]) =>
+        all[r] === undefined ? 'NULL' : `(${all[r]})::${type}`,
+      );
+      await fixture.server.query(`INSERT INTO edge.t VALUES (${r}, ${values.join(', ')})`);
+    }
+    const snapshot = await copyOf(source, tables);
+    const streamed = new Replica();
+    await using stream = await source.openStream(tables, from);
+    await streamed.follow(stream, await source.latestPosition());
+    const [table] = tables as [TableSpec];
+    expect(snapshot.rows(table).size).toBe(rows);
+    for (const [key, line] of snapshot.rows(table)) {
+      const [a, b] = [JSON.parse(line), JSON.parse(streamed.rows(table).get(key)!)] as [
+        object,
+        object,
+      ];
+      expect(b).toEqual(a);
+      expect(streamed.rows(table).get(key)).toBe(line);
+    }
+    const of = (type: string): unknown[] => {
+      const column = `c${types.findIndex(([name]) => name === type)}`;
+      return EDGES[type]!.map((_, r) => snapshot.row(table, r)![column]);
+    };
+    const dorisType = (type: string): string =>
+      table.columns[1 + types.findIndex(([name]) => name === type)]!.dorisType;
+    expect(of('bigint')).toEqual([
+      '-9223372036854775808',
+      '9223372036854775807',
+      '9007199254740993',
+    ]);
+    expect(of('real').slice(0, 4)).toEqual(['NaN', 'Infinity', '-Infinity', 1.1]);
+    expect(of('numeric')[0]).toBe('NaN');
+    expect([dorisType('numeric'), dorisType('numeric(39,1)')]).toEqual(['STRING', 'STRING']);
+    expect([dorisType('numeric(5,-2)'), of('numeric(5,-2)')[0]]).toEqual(['DECIMAL(7,0)', '12300']);
+    expect([dorisType('numeric(3,5)'), of('numeric(3,5)')[0]]).toEqual(['DECIMAL(5,5)', '0.00123']);
+    expect(of('money')[0]).toBe('-$1,234.50');
+    expect([dorisType('character(5)'), of('character(5)')[0]]).toEqual(['CHAR(15)', 'ab   ']);
+    expect(of('text')[1]).toBe('tab\there\nnew\\back\rret\b\v\f\x01\x1f\x7f');
+    expect(of('text').slice(2, 4)).toEqual(['\\N', '\\.']);
+    expect(of('bytea').slice(0, 3)).toEqual(['', '3q2+7wA=', 'AA==']);
+    expect(of('timestamptz').slice(0, 2)).toEqual(['2024-10-27 00:30:00', '2024-10-27 01:30:00']);
+    expect(of('interval')[1]).toBe('P1Y2M3DT4H5M6.789S');
+    expect(of('timetz')[0]).toBe('23:59:59.9+05:30');
+    expect(of('json')[0]).toBe('{"b": 2, "a":  [1.0, 9007199254740993, 1e400], "b": 3}');
+    expect(of('bit')).toEqual([true, false]);
+    expect([dorisType('bit(5)'), of('bit(5)')[0]]).toEqual(['STRING', '10101']);
+    expect([dorisType('edge.positive'), of('edge.positive')[0]]).toEqual(['INT', 1]);
+    expect([dorisType('edge.price'), of('edge.price')[0]]).toEqual(['DECIMAL(10,2)', '1.25']);
+    expect([dorisType('edge.ids'), of('edge.ids')[0]]).toEqual(['ARRAY<INT>', [1, null]]);
+    expect(JSON.parse(of('edge.hstore')[0] as string)).toEqual({
+      a: '1',
+      'b c': null,
+      'q"\\': '"v\\"',
+      ü: 'ä',
+    });
+    expect(of('integer[]')).toEqual([[1, null, 3], [], [7, 8]]);
+    expect([dorisType('integer[][]'), of('integer[][]')[0]]).toEqual([
+      'ARRAY<ARRAY<INT>>',
+      [
+        [1, 2],
+        [3, null],
+      ],
+    ]);
+    expect(of('numeric(10,2)[]')[0]).toEqual(['1.50', null]);
+    expect(of('text[]')[0]).toEqual([
+      'a',
+      'b,c',
+      'q"x',
+      '\\',
+      '',
+      'NULL',
+      null,
+      '{}',
+      'new\nline\ttab',
+      ' pad ',
+      'ü😀',
+    ]);
+    expect(of('box[]')[0]).toEqual(['(1,1),(0,0)', '(2,2),(1,1)']);
+    expect(of('bytea[]')[0]).toEqual(['3q0=', '', null]);
+    await source.release();
+  });
+
+  test.runIf(fixture.here)(
+    'a value that Doris cannot hold stops the job and names the column',
+    async () => {
+      await fixture.schema(
+        'outside',
+        `CREATE TABLE t (id int PRIMARY KEY, d date, ts timestamptz, n numeric(5,2), a int[]);`,
+      );
+      await using source = await fixture.open('outside');
+      const tables = await source.preflight(ALL);
+      const from = await source.latestPosition();
+      for (const [values, what] of [
+        [`1, 'infinity', NULL, NULL, NULL`, `column d: the value 'infinity'`],
+        [`1, '0044-03-15 BC', NULL, NULL, NULL`, `column d: the value '0044-03-15 BC'`],
+        [`1, NULL, '-infinity', NULL, NULL`, `column ts: the value '-infinity'`],
+        [`1, NULL, '12024-01-01', NULL, NULL`, `column ts: the value '12024-01-01`],
+        [
+          `1, NULL, '0044-03-15 12:00:00 BC', NULL, NULL`,
+          `column ts: the value '0044-03-15 12:00:00+00 BC'`,
+        ],
+        [`1, NULL, NULL, 'NaN', NULL`, `column n: the value 'NaN'`],
+        [`1, NULL, NULL, NULL, '{{1}}'`, `column a: the value '{{1}}'`],
+      ] as const) {
+        const at = await source.latestPosition();
+        await fixture.server.query(`INSERT INTO outside.t VALUES (${values})`);
+        const byCopy = await failure(copyOf(source, tables));
+        await using stream = await source.openStream(tables, at);
+        const byLog = await failure(new Replica().follow(stream, await source.latestPosition()));
+        expect([byCopy.code, byLog.code]).toEqual(['UNDECODABLE', 'UNDECODABLE']);
+        expect(byCopy.message).toContain(what);
+        expect(byLog.message).toBe(byCopy.message);
+        await fixture.server.query('DELETE FROM outside.t');
+      }
+      // The same values in a target column that is STRING are the server's text.
+      const [t] = tables as [TableSpec];
+      const [id, ...others] = t.columns as [ColumnSpec, ...ColumnSpec[]];
+      const strings = others.map((column) => Object.assign({}, column, { dorisType: 'STRING' }));
+      const asText = [{ ...t, columns: [id, ...strings] }];
+      await fixture.server.query(
+        `INSERT INTO outside.t VALUES (1, 'infinity', '-infinity', 'NaN', '{{1}}')`,
+      );
+      const replica = await copyOf(source, asText);
+      const row = { id: 1, d: 'infinity', ts: '-infinity', n: 'NaN', a: '{{1}}' };
+      expect(replica.row(asText[0]!, 1)).toEqual(row);
+      expect(from.kind).toBe('postgres');
+      await source.release();
+    },
+  );
+});
