@@ -44,7 +44,8 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
   readonly #catalog: Catalog;
   readonly #log: Logger;
   readonly #runners: Runners;
-  readonly #running = new Set<number>();
+  /** Epoch of each living runner, by job. */
+  readonly #running = new Map<number, number>();
   readonly #waiting = new Map<number, (() => void)[]>();
   readonly #retries = new Map<number, Retry>();
   #closing = false;
@@ -74,7 +75,7 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
         this.#runners.stop(jobId);
         return;
       }
-      this.#running.add(jobId);
+      this.#running.set(jobId, job.epoch);
       this.#runners.run(jobId, job.epoch);
       return;
     }
@@ -92,16 +93,18 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
   }
 
   ended(jobId: number): void {
+    const epoch = this.#running.get(jobId);
     this.#running.delete(jobId);
     for (const resolve of this.#waiting.get(jobId) ?? []) resolve();
     this.#waiting.delete(jobId);
     const job = this.#catalog.job(jobId);
-    if (job?.status !== 'RUNNING' || this.#closing) {
+    const active = job?.status === 'RUNNING' || job?.status === 'PENDING';
+    if (!active || job.epoch !== epoch || this.#closing) {
       this.wake(jobId);
       return;
     }
     // Its thread died under it. Not at once, lest a job that kills its thread does nothing else.
-    setTimeout(() => void this.#restart(jobId, job.epoch), RESTART_MS).unref();
+    setTimeout(() => void this.#restart(jobId, epoch), RESTART_MS).unref();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
