@@ -1,14 +1,101 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
 import { ProxyError } from '../src/model/error.ts';
 import type { MysqlPosition } from '../src/model/offset.ts';
-import { available, type MysqlServer, startMysql } from './servers.ts';
-import { ALL, openMysql } from './support/mysql-job.ts';
+import { openSource } from '../src/source/open-source.ts';
+import type { Source } from '../src/source/source.ts';
+import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
+import { ALL, newDatabase, openMysql } from './support/mysql-job.ts';
 import { follow, LIMIT, never, Replica, sourceRows } from './support/replica.ts';
 
 const mysqlPosition = (position: unknown): MysqlPosition => position as MysqlPosition;
 
-describe.runIf(available('mysql'))('MySQL in particular', () => {
+const xa = (xid: string, id: number): string =>
+  `XA START '${xid}'; INSERT INTO t VALUES (${id}); XA END '${xid}'; XA PREPARE '${xid}';`;
+
+/** Takes a safe position while a commit is logged and not yet visible: the row must be seen afterwards, by SELECT or in the stream. */
+async function expectSafe(server: MysqlServer, source: Source): Promise<void> {
+  const specs = await source.preflight(ALL);
+  const writer = await server.connect({ database: 'late' });
+  const logEnd = async (): Promise<number> => mysqlPosition(await source.latestPosition()).pos;
+  await server.query('SET GLOBAL binlog_group_commit_sync_delay = 1000000');
+  try {
+    const before = await logEnd();
+    const commit = writer.query('INSERT INTO t VALUES (1)');
+    await vi.waitFor(async () => expect(await logEnd()).toBeGreaterThan(before), { interval: 10 });
+    const safe = await source.safePosition();
+    const visible = (await server.query('SELECT * FROM late.t')).length;
+    await commit;
+    await using stream = await source.openStream(specs, safe);
+    const replica = new Replica();
+    await follow(stream, replica);
+    expect(replica.rows + visible).toBeGreaterThan(0);
+  } finally {
+    await server.query('SET GLOBAL binlog_group_commit_sync_delay = 0');
+    writer.destroy();
+  }
+}
+
+describe.runIf(available('mariadb'))('MariaDB', () => {
+  test('a prepared XA transaction stops the stream: no position can wait for it', async () => {
+    await using server = await startMariadb();
+    await using source = await newDatabase(server, 'xa', 'CREATE TABLE t (id INT PRIMARY KEY)');
+    await using stream = await source.openStream(
+      await source.preflight(ALL),
+      await source.latestPosition(),
+    );
+    await server.query("XA START 'a'; INSERT INTO t VALUES (3); XA END 'a'; XA PREPARE 'a'");
+    await expect(follow(stream, new Replica())).rejects.toMatchObject({
+      code: 'UNDECODABLE',
+      message: expect.stringContaining('an XA transaction was prepared on xa.t') as string,
+    });
+    await server.query("XA ROLLBACK 'a'");
+  });
+});
+
+describe.runIf(available('mysql'))('MySQL with GTIDs', () => {
+  let server: MysqlServer;
+  beforeAll(async () => {
+    server = await startMysql(['--gtid-mode=ON', '--enforce-gtid-consistency=ON']);
+  });
+  afterAll(async () => {
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  test('XA transactions count when they commit, also when the stream was opened anew in between', async () => {
+    await using source = await newDatabase(server, 'xa', 'CREATE TABLE t (id INT PRIMARY KEY)');
+    const specs = await source.preflight(ALL);
+    const from = await source.latestPosition();
+    await server.query(`${xa('a', 1)} ${xa('b', 2)} ${xa('c', 3)} INSERT INTO t VALUES (10);
+      XA COMMIT 'b'; FLUSH BINARY LOGS; INSERT INTO t VALUES (11)`);
+    const replica = new Replica();
+    let position = from;
+    {
+      await using stream = await source.openStream(specs, from);
+      const fills = await follow(stream, replica);
+      position = fills.at(-1)!.to;
+    }
+    expect(replica.sorted('xa.t')).toEqual(await sourceRows(server, 'xa.t'));
+    expect(replica.rows).toBe(3);
+    await server.query(
+      "XA COMMIT 'a'; XA ROLLBACK 'c'; INSERT INTO t VALUES (12); XA START 'd'; XA END 'd'; XA PREPARE 'd'; XA COMMIT 'd'",
+    );
+    await using stream = await source.openStream(specs, position);
+    await follow(stream, replica);
+    expect(replica.sorted('xa.t')).toEqual(await sourceRows(server, 'xa.t'));
+    // Nothing is left out any more.
+    const { to } = await stream.fill(new Batch(), LIMIT, never);
+    const { gtids } = mysqlPosition(await source.latestPosition());
+    expect(to).toMatchObject({ gtids });
+  });
+
+  test('a safe position is before a commit that is logged and not yet visible', async () => {
+    await using source = await newDatabase(server, 'late', 'CREATE TABLE t (id INT PRIMARY KEY)');
+    await expectSafe(server, source);
+  });
+});
+
+describe.runIf(available('mysql'))('MySQL without GTIDs', () => {
   let server: MysqlServer;
   beforeAll(async () => {
     server = await startMysql(['--gtid-mode=OFF', '--enforce-gtid-consistency=OFF']);
@@ -50,6 +137,21 @@ describe.runIf(available('mysql'))('MySQL in particular', () => {
         gtids: '3e11fa47-71ca-11e1-9e33-c80aa9429562:1',
       }),
     ).rejects.toBeInstanceOf(ProxyError);
+  });
+
+  test('a safe position waits for commits, by time for a user who may not ask for them', async () => {
+    await using source = await newDatabase(server, 'late', 'CREATE TABLE t (id INT PRIMARY KEY)');
+    await expectSafe(server, source);
+    await server.query(`DROP USER IF EXISTS reader; CREATE USER reader IDENTIFIED BY 'Reader-1';
+      GRANT SELECT ON late.* TO reader; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader;
+      DELETE FROM late.t`);
+    const properties = {
+      jdbc_url: `jdbc:mysql://${server.host}:${server.port}`,
+      user: 'reader',
+      database: 'late',
+    };
+    await using plain = await openSource('MYSQL', properties, 'Reader-1', { jobId: 7 });
+    await expectSafe(server, plain);
   });
 
   test('compressed transactions are decoded, cut and resumed like others', async () => {

@@ -2,6 +2,8 @@ import { ProxyError } from '../../model/error.ts';
 
 /** Which transactions a stream has passed. Text as the server prints it, so that it can be handed back to a server. */
 export interface ExecutedGtids {
+  /** Whether one transaction can be missing while later ones are in. */
+  readonly canHaveGaps: boolean;
   /** `gtid` as its event names it: MySQL `uuid:7` or `uuid:tag:7`, MariaDB `domain-server-sequence`. */
   add(gtid: string): void;
   /** Whether everything that the text `gtids` stands for was passed. */
@@ -20,6 +22,7 @@ const TAG = /^[a-z_][a-z0-9_]{0,31}$/;
  * Adding the transaction that follows the newest one of its source, the usual case, changes one number.
  */
 export class MysqlGtids implements ExecutedGtids {
+  readonly canHaveGaps = true;
   /** By `uuid` or `uuid:tag`; intervals sorted, with gaps between them. */
   readonly #sources = new Map<string, Interval[]>();
 
@@ -117,6 +120,7 @@ function merged(intervals: readonly Interval[]): Interval[] {
  * Transaction ID"). Within a domain the log has one order, so the last one stands for all before it, whatever its number.
  */
 export class MariadbGtids implements ExecutedGtids {
+  readonly canHaveGaps = false;
   readonly #domains = new Map<string, string>();
 
   /** @throws ProxyError STATEMENT when `text` is no GTID position. */

@@ -99,6 +99,24 @@ export class LogCursor {
     this.#rowEvents = 0;
   }
 
+  /** Whether a group can be left out of the position while later ones are in it: only a MySQL GTID set has gaps. */
+  get canLeaveOut(): boolean {
+    return this.#start.gtids?.canHaveGaps ?? false;
+  }
+
+  /** Takes the open group's GTID away, so that it does not count as executed; undefined where that is not possible. */
+  leaveGroup(): string | undefined {
+    if (!this.canLeaveOut) return undefined;
+    const gtid = this.#groupGtid;
+    this.#groupGtid = undefined;
+    return gtid;
+  }
+
+  /** A group that was left out counts as executed now. */
+  addLeftOut(gtid: string): void {
+    this.#start.gtids?.add(gtid);
+  }
+
   position(): MysqlPosition {
     const { from, gtids, serverUuid } = this.#start;
     let [file, pos] = [this.#file, this.#inGroup ? this.#groupStart : this.#end];

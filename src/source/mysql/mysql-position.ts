@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
 import type { MysqlConnection } from './mysql-connection.ts';
@@ -16,9 +17,10 @@ import { binlogStatus, type ServerFacts } from './mysql-server.ts';
  *   (MySQL 8.4 manual, "The log_status Table"); it needs BACKUP_ADMIN.
  * - MariaDB: START TRANSACTION WITH CONSISTENT SNAPSHOT takes InnoDB's read view and the binlog position at the same point
  *   (MariaDB manual, "Enhancements for START TRANSACTION WITH CONSISTENT SNAPSHOT").
- * - Else: the start of the newest file. A log is only rotated once all transactions in it are committed in the engine
- *   (`MYSQL_BIN_LOG::new_file_impl` waits for `m_atomic_prep_xids`), so what lies in earlier files is visible.
- *   More is replayed, and replays of whole rows by key converge.
+ * - Else: a position is read and then time passes until every commit before it is through. What lies between log and visibility is a
+ *   sync of the disk, and with semi-synchronous replication the wait for a replica, 10 s by default. This is the one way without
+ *   proof; it is taken only where BACKUP_ADMIN is missing. An earlier position (the start of the file) would be provable, but
+ *   DDL statements between there and now would stop the job.
  */
 export async function safePosition(
   connection: MysqlConnection,
@@ -26,7 +28,11 @@ export async function safePosition(
 ): Promise<MysqlPosition> {
   if (server.mariadb) return await mariadbSnapshotPosition(connection, server);
   if (server.gtids) return await latestPosition(connection, server);
-  return (await logStatus(connection, server)) ?? (await currentFileStart(connection, server));
+  const known = await logStatus(connection, server);
+  if (known !== undefined) return known;
+  const sampled = await latestPosition(connection, server);
+  await delay(SETTLE_MS);
+  return sampled;
 }
 
 /** The newest position of the log. With GTIDs the set is read first and may be behind file and position, never ahead. */
@@ -66,6 +72,9 @@ export async function lagBytes(
   return Math.max(0, bytes - from.pos);
 }
 
+/** Longer than `rpl_semi_sync_source_timeout` by default. */
+const SETTLE_MS = 12_000;
+
 /** Offset of a file's first event: behind the magic number. */
 export const LOG_START = 4;
 
@@ -92,15 +101,6 @@ async function logStatus(
     if (connection.broken) throw error;
     return undefined;
   }
-}
-
-async function currentFileStart(
-  connection: MysqlConnection,
-  server: ServerFacts,
-): Promise<MysqlPosition> {
-  const status = await binlogStatus(connection, server);
-  if (status === undefined) throw notLogging();
-  return position(server, status.file, LOG_START, '');
 }
 
 async function mariadbSnapshotPosition(

@@ -26,7 +26,7 @@ export interface Loaded {
   readonly rowEvents: number;
 }
 
-/** An XA transaction is decoded when it has committed; until then its events are kept, up to this many bytes. */
+/** XA transactions are decoded when they have committed; until then their events are kept, up to this many bytes. */
 const XA_BYTES_MAX = 256 * 1024 * 1024;
 
 interface HeldRows {
@@ -34,11 +34,20 @@ interface HeldRows {
   readonly event: RowsEvent;
 }
 
+/** An XA transaction that was prepared and is neither committed nor rolled back. */
+interface PreparedXa {
+  readonly gtid: string;
+  readonly rows: readonly HeldRows[];
+}
+
 /**
  * Reads a log's events as transactions and writes the rows of the job's tables into a batch.
  *
  * A group is GTID, BEGIN, table maps and rows, XID or COMMIT; or GTID and one statement. MariaDB has no BEGIN, its GTID event
  * says which of the two follows. Without GTID events (before MySQL 5.6) BEGIN and the statement begin their group.
+ *
+ * An XA transaction's rows are logged when it is prepared and count when it commits, a group of its own, maybe much later. With a MySQL
+ * GTID set its prepare is left out of the executed ones until then, so that a later stream gets it again.
  */
 export class TransactionReader {
   readonly #cursor: LogCursor;
@@ -50,7 +59,12 @@ export class TransactionReader {
   #begun = false;
   /** Rows of the open group were written into a batch. */
   #touched = false;
+  /** Rows of the open XA transaction. */
   #held: HeldRows[] | undefined;
+  /** Of the open XA transaction, as its statements write it: `X'6f6e65',X'',1`. */
+  #xid = '';
+  readonly #prepared = new Map<string, PreparedXa>();
+  /** Of all rows that are held. */
   #heldBytes = 0;
 
   constructor(cursor: LogCursor, tables: StreamTables, loaded: Loaded | undefined) {
@@ -78,9 +92,9 @@ export class TransactionReader {
         if (event.xa === 'prepare') this.#held = [];
         return 'within';
       case 'query':
-        return this.#query(event, event.header.size);
+        return this.#query(event, event.header.size, batch);
       case 'xa-prepare':
-        return this.#prepared(event.onePhase, batch);
+        return this.#prepare(event.onePhase, batch);
       case 'rotate':
         this.#cursor.rotate(event.file, event.position);
         return this.#between();
@@ -113,10 +127,11 @@ export class TransactionReader {
     if (this.#cursor.inGroup) this.#endGroup();
     this.#cursor.beginGroup(eventBytes, gtid);
     const { file, groupStart } = this.#cursor;
+    // On a log where this is never met nothing is skipped: the transaction is loaded again from its start.
     const loaded = this.#loaded;
-    // Only the first group can be the one in question; on a log where it is another one, nothing is skipped.
+    if (loaded?.file !== file || loaded.pos !== groupStart) return;
+    this.#skip = loaded.rowEvents;
     this.#loaded = undefined;
-    if (loaded?.file === file && loaded.pos === groupStart) this.#skip = loaded.rowEvents;
   }
 
   #rows(event: RowsEvent, batch: Batch): Outcome {
@@ -145,19 +160,24 @@ export class TransactionReader {
       const name = tableId(rows.table.spec);
       throw new ProxyError(
         'UNDECODABLE',
-        `an XA transaction on ${name} has more than ${XA_BYTES_MAX} bytes of rows`,
+        `XA transactions with more than ${XA_BYTES_MAX} bytes of rows are undecided, the last one on ${name}`,
       );
     }
   }
 
-  #query(event: QueryEvent, eventBytes: number): Outcome {
+  #query(event: QueryEvent, eventBytes: number, batch: Batch): Outcome {
     const { sql } = event;
-    if (sql === 'BEGIN' || sql.startsWith('XA START')) {
+    if (sql === 'BEGIN' || sql.startsWith('XA START ')) {
       if (!this.#cursor.inGroup) this.#begin(eventBytes, undefined);
       this.#begun = true;
-      if (sql !== 'BEGIN') this.#held = [];
+      if (sql !== 'BEGIN') {
+        this.#held = [];
+        this.#xid = sql.slice('XA START '.length);
+      }
       return 'within';
     }
+    const decided = /^XA (COMMIT|ROLLBACK) (.*)$/s.exec(sql);
+    if (decided !== null) return this.#decide(decided[2]!, decided[1] === 'COMMIT', batch);
     if (this.#begun) return this.#queryInside(event);
     if (!this.#cursor.inGroup) this.#begin(eventBytes, undefined);
     const to = this.#cursor.position();
@@ -168,7 +188,7 @@ export class TransactionReader {
 
   #queryInside(event: QueryEvent): Outcome {
     const { sql } = event;
-    if (sql === 'COMMIT' || /^XA (COMMIT|ROLLBACK)/.test(sql)) return this.#commit();
+    if (sql === 'COMMIT') return this.#commit();
     if (sql.startsWith('ROLLBACK')) {
       // Servers leave rolled back rows out, except beside changes that cannot be rolled back (MyISAM).
       if (this.#touched) throw malformed('rows that the same transaction rolled back');
@@ -179,28 +199,56 @@ export class TransactionReader {
     return 'within';
   }
 
-  #prepared(onePhase: boolean, batch: Batch): Outcome {
-    const held = this.#held ?? [];
-    const [first] = held;
-    if (!onePhase && first !== undefined) {
+  #prepare(onePhase: boolean, batch: Batch): Outcome {
+    const rows = this.#held ?? [];
+    this.#held = undefined;
+    if (onePhase) {
+      this.#writeHeld(rows, batch);
+      return this.#commit();
+    }
+    const gtid = this.#cursor.leaveGroup();
+    if (gtid !== undefined) {
+      this.#prepared.set(this.#xid, { gtid, rows });
+    } else if (rows.length > 0) {
       throw new ProxyError(
         'UNDECODABLE',
-        `an XA transaction was prepared on ${tableId(first.table.spec)}: whether its rows count is decided later. ` +
-          'Let the application use one-phase commits or plain transactions, and create the job anew',
+        `an XA transaction was prepared on ${tableId(rows[0]!.table.spec)}: whether its rows count is decided later, and ` +
+          'only a MySQL server with gtid_mode=ON lets a position wait for it. Use one-phase commits or plain transactions, and create the job anew',
       );
     }
-    this.#held = undefined;
-    for (const rows of held) this.#write(rows, batch);
+    this.#endGroup();
+    return 'boundary';
+  }
+
+  /** XA COMMIT or XA ROLLBACK of a transaction that was prepared in a group before. */
+  #decide(xid: string, committed: boolean, batch: Batch): Outcome {
+    const prepared = this.#prepared.get(xid);
+    if (prepared === undefined && committed && this.#cursor.canLeaveOut) {
+      throw malformed(
+        `the commit of XA transaction ${xid}, which was prepared before this job began`,
+      );
+    }
+    if (prepared !== undefined) {
+      if (committed) this.#writeHeld(prepared.rows, batch);
+      else this.#heldBytes -= heldBytes(prepared.rows);
+      this.#prepared.delete(xid);
+      this.#cursor.addLeftOut(prepared.gtid);
+    }
     return this.#commit();
+  }
+
+  #writeHeld(rows: readonly HeldRows[], batch: Batch): void {
+    this.#heldBytes -= heldBytes(rows);
+    for (const { table, event } of rows) table.codec.write(event, batch.table(table.spec));
   }
 
   #commit(): Outcome {
     if (this.#cursor.rowEvents < this.#skip) {
       throw malformed(`a transaction with fewer row events than were loaded of it (${this.#skip})`);
     }
-    // MariaDB commits an XA transaction in one phase like any other.
-    if (this.#held !== undefined && this.#held.length > 0)
+    if (this.#held !== undefined && this.#held.length > 0) {
       throw malformed('an XA transaction without its end');
+    }
     this.#endGroup();
     return 'boundary';
   }
@@ -210,9 +258,12 @@ export class TransactionReader {
     this.#begun = false;
     this.#touched = false;
     this.#held = undefined;
-    this.#heldBytes = 0;
     this.#skip = 0;
   }
+}
+
+function heldBytes(rows: readonly HeldRows[]): number {
+  return rows.reduce((sum, { event }) => sum + event.end - event.start, 0);
 }
 
 /** The compiler's proof that every kind of event is handled. */
