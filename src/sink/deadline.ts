@@ -1,7 +1,7 @@
 import { addAbortListener } from 'node:events';
 
 /**
- * A signal that aborts with another one or after a time, whichever is first. Disposed at the end of its scope:
+ * A signal that aborts with another one, after a time, or when told to, whichever is first. Disposed at the end of its scope:
  * a job's signal lives as long as the job, and `AbortSignal.any` would leave one follower on it for every request.
  */
 export class Deadline implements Disposable {
@@ -18,6 +18,11 @@ export class Deadline implements Disposable {
 
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** Aborts now. */
+  expire(reason: Error): void {
+    this.#controller.abort(reason);
   }
 
   [Symbol.dispose](): void {

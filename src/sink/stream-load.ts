@@ -24,6 +24,8 @@ export interface DorisHttpOptions {
   readonly frontends: readonly HostPort[];
   readonly user: string;
   readonly password: string;
+  /** How often a load that is not answered is looked up at the FE, in milliseconds. Default 15,000. */
+  readonly answerCheckMs?: number;
 }
 
 /** One load: may be sent any number of times, always with the same bytes. */
@@ -47,6 +49,7 @@ const FRONTEND_MS = 15_000;
 const CONNECT_MS = 10_000;
 /** The BE answers at the end of its own timeout at the latest; this is for the way there and back. */
 const ANSWER_MARGIN_MS = 30_000;
+const ANSWER_CHECK_MS = 15_000;
 /** An FE takes a BE out of its rounds after missing heartbeats; until then it may send us to a dead one. */
 const SUSPECT_MS = 15_000;
 const REDIRECTS_MAX = 4;
@@ -102,6 +105,7 @@ export class StreamLoadClient implements AsyncDisposable {
     const target = await this.#chooseBackend(load, signal);
     if ('verdict' in target) return target;
     using deadline = new Deadline(signal, load.timeoutS * 1000 + ANSWER_MARGIN_MS);
+    using _watch = this.#watchForLostAnswer(load, deadline);
     try {
       const response = await this.#agent.request({
         origin: target.origin,
@@ -177,6 +181,24 @@ export class StreamLoadClient implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
+  }
+
+  /**
+   * Ends a request whose transaction is over without an answer: what stands between us and the BE may have forgotten
+   * a connection that was silent during a long load. Two looks in a row, so that the answer has had time to arrive.
+   */
+  #watchForLostAnswer(load: LoadRequest, deadline: Deadline): Disposable {
+    let seenOver = 0;
+    const look = async (): Promise<void> => {
+      const state = await this.labelState(load.database, load.label, deadline.signal);
+      seenOver = state === 'VISIBLE' || state === 'ABORTED' ? seenOver + 1 : 0;
+      if (seenOver === 2) deadline.expire(new Error('the load has ended, but its answer is lost'));
+    };
+    const timer = setInterval(() => {
+      // The only failure is the end of the request that is watched.
+      look().catch(() => undefined);
+    }, this.#options.answerCheckMs ?? ANSWER_CHECK_MS);
+    return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
   /** Asks for a BE, again while the answer is one that just failed: an FE goes round its BEs. */

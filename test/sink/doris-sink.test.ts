@@ -45,15 +45,6 @@ async function load(options: Partial<DorisSinkOptions> = {}, body = linesOf(3)) 
   return await sink.load('db', body, 'job_1', OPTIONS, never);
 }
 
-async function settle(options: Partial<DorisSinkOptions> = {}) {
-  await using sink = open(options);
-  return await sink.settle('db', 'job_1', never);
-}
-
-function put(state: 'PREPARE' | 'COMMITTED' | 'VISIBLE' | 'ABORTED' | 'PRECOMMITTED'): void {
-  doris.transactions.set('job_1', { state, id: 7, body: Buffer.alloc(0) });
-}
-
 describe('a load', () => {
   test('reaches a BE whole, with what Doris needs to know, and tells what Doris loaded', async () => {
     const body = linesOf(3);
@@ -239,7 +230,7 @@ describe('in doubt the same bytes go out under the same label', () => {
           for (const received of doris.received) expect(received.body).toEqual(whole);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 });
@@ -285,6 +276,25 @@ describe('progress', () => {
     const loading = sink.load('db', linesOf(1), 'L', OPTIONS, stop.signal);
     setTimeout(() => stop.abort(new Error('paused')), 50);
     await expect(loading).rejects.toThrow('paused');
+  });
+
+  test.each([
+    ['VISIBLE', true],
+    ['ABORTED', false],
+  ] as const)('an answer that was lost is not waited for: %s', async (state, alreadyThere) => {
+    doris.backend.push('hang');
+    await using sink = open({ answerCheckMs: 20 });
+    const loading = sink.load('db', linesOf(3), 'L', OPTIONS, never);
+    await expect.poll(() => doris.transactions.has('L')).toBe(true);
+    doris.transactions.get('L')!.state = state;
+    await expect(loading).resolves.toMatchObject({ alreadyThere, loadedRows: 3 });
+    expect(doris.committed()).toHaveLength(1);
+  });
+
+  test('a load that takes long is left alone', async () => {
+    doris.backend.push('commit-slowly');
+    await expect(load({ answerCheckMs: 5 })).resolves.toMatchObject({ alreadyThere: false });
+    expect(retries).toEqual([]);
   });
 
   test('a BE that never answers is given up at the end of the load timeout', async () => {
@@ -352,43 +362,5 @@ describe('a refusal that no repetition cures', () => {
     await expect(load()).rejects.toThrow('db.t (label job_1): v is null');
     doris.backend.push({ status: 'Fail', fields: { Message } });
     await expect(load()).rejects.toThrow(`db.t (label job_1): ${Message}`);
-  });
-});
-
-describe('settling a label after a crash', () => {
-  test.each([
-    ['VISIBLE', 'loaded'],
-    ['COMMITTED', 'loaded'],
-    ['ABORTED', 'absent'],
-  ] as const)('%s: %s', async (state, settled) => {
-    put(state);
-    await expect(settle()).resolves.toBe(settled);
-  });
-
-  test('a load that still runs is waited for', async () => {
-    put('PREPARE');
-    setTimeout(() => put('VISIBLE'), 80);
-    await expect(settle()).resolves.toBe('loaded');
-  });
-
-  test('an unknown label is believed only after a while: its load may still be on the way', async () => {
-    setTimeout(() => put('VISIBLE'), 80);
-    await expect(settle({ quietMs: 250 })).resolves.toBe('loaded');
-    doris.transactions.clear();
-    const startedAt = Date.now();
-    await expect(settle({ quietMs: 100 })).resolves.toBe('absent');
-    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(95);
-  });
-
-  test('what the FE does not say is an error, not a guess', async () => {
-    put('PRECOMMITTED');
-    await expect(settle()).rejects.toMatchObject({ code: 'TARGET_TABLE' });
-    doris.states.push({
-      raw: '{"msg":"Unauthorized","code":401,"data":"Access denied","count":0}',
-    });
-    await expect(settle()).rejects.toMatchObject({ code: 'TARGET_ACCESS' });
-    await expect(
-      settle({ frontends: [{ host: '127.0.0.1', port: 1 }], retryMs: 20 }),
-    ).rejects.toMatchObject({ code: 'TARGET_UNREACHABLE' });
   });
 });

@@ -13,6 +13,7 @@ export type BackendAct =
   | 'commit-then-reset'
   | 'commit-late'
   | 'abort-late'
+  | 'commit-slowly'
   | 'publish-timeout'
   | 'hang'
   | { readonly status: string; readonly fields: Readonly<Record<string, unknown>> }
@@ -40,7 +41,7 @@ interface Transaction {
   readonly body: Buffer;
 }
 
-/** How long the `-late` acts take, in milliseconds. */
+/** How long the `-late` and `-slowly` acts take, in milliseconds. */
 const LATE_MS = 60;
 
 /**
@@ -236,6 +237,12 @@ export class FakeStreamLoad implements AsyncDisposable {
         });
         return;
       case 'hang':
+        return;
+      case 'commit-slowly':
+        this.#later(() => {
+          transaction.state = 'VISIBLE';
+          answer(response, { ...counted(body), TxnId: transaction.id, Status: 'Success' });
+        });
         return;
       case 'publish-timeout':
         transaction.state = 'COMMITTED';
