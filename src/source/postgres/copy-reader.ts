@@ -35,7 +35,7 @@ export class CopyReader {
   #filled = 0;
   #take: RowTaker | undefined;
   #done = false;
-  #failure: ProxyError | undefined;
+  #failure: unknown;
   #wake: (() => void) | undefined;
 
   /** `sql` is one COPY statement; it is sent at the first {@link read}. */
@@ -120,8 +120,9 @@ export class CopyReader {
       }
     } catch (error) {
       // Thrown by the row's encoder: the rest of the COPY is of no interest, and cannot be stopped politely.
-      this.#fail(error);
+      this.#failure ??= error;
       this.#session.destroy();
+      this.#wake?.();
     }
     if (this.#take === undefined && !this.#done) this.#connection?.stream.pause();
   }
