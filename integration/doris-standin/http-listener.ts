@@ -27,9 +27,10 @@ export class HttpListener implements AsyncDisposable {
       response: ServerResponse,
       proceed: () => void,
     ): void => {
+      const { socket } = request;
       handler(request, response, proceed).catch((error: unknown) => {
         console.error('doris-standin: a request failed', error);
-        request.socket.destroy();
+        socket.destroy();
       });
     };
     server.on('request', (request, response) => serve(request, response, () => undefined));

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { basicCredentials } from './http-auth.ts';
@@ -35,6 +36,7 @@ class Cut extends Error {}
 export class StreamLoad {
   private readonly state: State;
   private readonly request: IncomingMessage;
+  private readonly socket: Socket;
   private readonly response: ServerResponse;
   private readonly database: string;
   private readonly table: string;
@@ -55,6 +57,8 @@ export class StreamLoad {
   ) {
     this.state = state;
     this.request = request;
+    // Node takes the socket from a request that is destroyed, before it has closed it.
+    this.socket = request.socket;
     this.response = response;
     this.database = database;
     this.table = table;
@@ -74,7 +78,7 @@ export class StreamLoad {
       const gone = this.request.destroyed && !this.request.complete;
       if (!gone && !(error instanceof Cut)) return this.reply(failed(error));
       this.record({ status: 'Fail', message: 'the connection was cut' });
-      this.request.socket.destroy();
+      this.socket.destroy();
     }
   }
 
@@ -130,7 +134,7 @@ export class StreamLoad {
   /** What the master FE checks when a transaction begins: user, table, LOAD, label, limit. */
   private begin({ user, password }: { user: string; password: string }): Transaction {
     const { catalog, faults, transactions, users } = this.state;
-    const address = this.request.socket.remoteAddress ?? '';
+    const address = this.socket.remoteAddress ?? '';
     const account = users.authenticatePlain(user, address, password);
     if (account === undefined)
       throw failure(
