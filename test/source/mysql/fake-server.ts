@@ -24,6 +24,7 @@ export class FakeServer implements AsyncDisposable {
   private constructor(onDump: (dump: Dump) => void) {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
+      socket.setNoDelay(true);
       socket.on('error', () => undefined);
       serve(socket, onDump);
     });
