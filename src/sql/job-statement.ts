@@ -1,4 +1,4 @@
-import { isPunctuation, isWord, type Token } from './tokenizer.ts';
+import { isPunctuation, isWord, type Token, type TokenKind } from './tokenizer.ts';
 
 /** A property list as written: keys in order, each once. */
 export type PropertyList = ReadonlyMap<string, string>;
@@ -40,6 +40,7 @@ export type JobStatement =
 
 /**
  * Parses one statement, given as its tokens without the closing `;`. Undefined: no form of ours, so Doris answers it.
+ * CREATE and ALTER of a job with a source are ours even when they do not parse: Doris must not see the source's password.
  *
  * Wider than Doris' grammar in four places, because the manual writes them so (job-sql.md §1.2, §1.3): job properties may follow
  * ON STREAMING, the word PROPERTIES may stand before the target's list, and a job name in WHERE may be bare or in backquotes.
@@ -48,9 +49,26 @@ export function parseJobStatement(sql: string, tokens: readonly Token[]): JobSta
   try {
     return new Parser(sql, tokens).parse();
   } catch (error) {
-    if (error instanceof NotOurs) return undefined;
-    throw error;
+    if (!(error instanceof Unexpected)) throw error;
+    return namesSource(sql, tokens)
+      ? { kind: 'invalid', message: syntaxError(sql, error) }
+      : undefined;
   }
+}
+
+/** First of these words: what the job does. All three are reserved, so a name is not taken for one. */
+const BODY_WORD = /^(?:FROM|DO|INSERT)$/i;
+
+/**
+ * Whether a CREATE or ALTER JOB that does not parse is meant to have a source, or holds what looks like a password. What runs
+ * statements of Doris (DO INSERT) is Doris' own.
+ */
+function namesSource(sql: string, [verb, noun, ...rest]: readonly Token[]): boolean {
+  if (!(isWord(verb, 'CREATE') || isWord(verb, 'ALTER')) || !isWord(noun, 'JOB')) return false;
+  const body = rest.find((token) => token.kind === 'word' && BODY_WORD.test(token.text));
+  if (body !== undefined) return isWord(body, 'FROM');
+  const streams = rest.some((token, i) => isWord(token, 'ON') && isWord(rest[i + 1], 'STREAMING'));
+  return (streams && isWord(verb, 'CREATE')) || /\bfrom\b|passw|pwd|secret/i.test(sql);
 }
 
 /** Whether a property's value must never be shown. */
@@ -58,8 +76,32 @@ export function isSecretKey(key: string): boolean {
   return /passw|pwd|secret/i.test(key);
 }
 
-/** The text is no statement of ours; ends the parse. */
-class NotOurs extends Error {}
+/** The text cannot go on like this; ends the parse. */
+class Unexpected extends Error {
+  readonly found: Token | undefined;
+  readonly expected: string;
+
+  constructor(found: Token | undefined, expected: string) {
+    super(expected);
+    this.found = found;
+    this.expected = expected;
+  }
+}
+
+/** As Doris' parser puts it (job-sql.md §2.1), but of what was found only the kind is told: it may be a password. */
+function syntaxError(sql: string, { found, expected }: Unexpected): string {
+  const before = sql.slice(0, found?.start ?? sql.trimEnd().length);
+  const line = before.split('\n').length;
+  const position = before.length - (before.lastIndexOf('\n') + 1);
+  return `mismatched input ${kindOf(found)} expecting ${expected}(line ${line}, pos ${position})`;
+}
+
+function kindOf(token: Token | undefined): string {
+  if (token === undefined) return "'<EOF>'";
+  if (token.kind === 'broken') return 'a string, name or comment that never ends';
+  if (token.kind === 'punctuation' && '(),=.;'.includes(token.text)) return `'${token.text}'`;
+  return token.kind === 'quoted' ? 'a quoted name' : `a ${token.kind}`;
+}
 
 class Parser {
   readonly #sql: string;
@@ -75,7 +117,7 @@ class Parser {
 
   parse(): JobStatement {
     const statement = this.#statement();
-    if (this.#at !== this.#tokens.length) throw new NotOurs();
+    if (this.#at !== this.#tokens.length) throw this.#unexpected('<EOF>');
     return this.#mistake === undefined ? statement : { kind: 'invalid', message: this.#mistake };
   }
 
@@ -83,7 +125,7 @@ class Parser {
     const verb = this.#take();
     const noun = this.#take();
     if (isWord(verb, 'CANCEL') && isWord(noun, 'TASK')) return this.#cancel();
-    if (!isWord(noun, 'JOB')) throw new NotOurs();
+    if (!isWord(noun, 'JOB')) throw new Unexpected(noun, "'JOB'");
     if (isWord(verb, 'CREATE')) return this.#create();
     if (isWord(verb, 'ALTER')) return this.#alter();
     if (isWord(verb, 'PAUSE')) return { kind: 'pause', name: this.#whereJobName() };
@@ -92,17 +134,29 @@ class Parser {
       const ifExists = this.#skipWords('IF', 'EXISTS');
       return { kind: 'drop', name: this.#whereJobName(), ifExists };
     }
-    throw new NotOurs();
+    throw new Unexpected(verb, 'a statement of jobs');
   }
 
   #create(): JobStatement {
     const name = this.#path();
     let jobProperties = this.#propertyClause();
+    if (isWord(this.#tokens[this.#at + 1], 'SCHEDULE')) return this.#scheduled();
     this.#expectWords('ON', 'STREAMING');
     jobProperties ??= this.#propertyClause();
     const comment = this.#skipWords('COMMENT') ? this.#string() : '';
     const ends = this.#fromTo();
     return { kind: 'create', name, comment, jobProperties: jobProperties ?? new Map(), ends };
+  }
+
+  /** Parses in Doris with a source too, and is then refused; the password is in it all the same. */
+  #scheduled(): JobStatement {
+    const from = this.#tokens.findIndex((token) => isWord(token, 'FROM'));
+    if (!namesSource(this.#sql, this.#tokens) || from < 0) throw this.#unexpected("'STREAMING'");
+    this.#at = this.#tokens.length;
+    return {
+      kind: 'invalid',
+      message: 'From..To Database is only supported in streaming job',
+    };
   }
 
   #alter(): JobStatement {
@@ -127,10 +181,7 @@ class Parser {
   }
 
   #keyValue(key: string, value: () => string): string {
-    const token = this.#take();
-    if (token.kind !== 'word' && token.kind !== 'quoted' && token.kind !== 'string') {
-      throw new NotOurs();
-    }
+    const token = this.#takeKind(['word', 'quoted', 'string'], key);
     this.#expectPunctuation('=');
     if (token.text.toLowerCase() !== key.toLowerCase()) {
       this.#mistake ??= `${key} should be: '${key}'`;
@@ -147,8 +198,8 @@ class Parser {
   }
 
   #integer(): string {
-    const token = this.#take();
-    if (token.kind !== 'number' || !/^\d+$/.test(token.text)) throw new NotOurs();
+    const token = this.#takeKind(['number'], 'an integer');
+    if (!/^\d+$/.test(token.text)) throw new Unexpected(token, 'an integer');
     return token.text;
   }
 
@@ -158,9 +209,7 @@ class Parser {
     const sourceProperties = this.#listIfAny() ?? new Map();
     this.#expectWords('TO', 'DATABASE');
     const targetDatabase = this.#name();
-    const marked = this.#skipWords('PROPERTIES');
-    const targetProperties = this.#listIfAny();
-    if (marked && targetProperties === undefined) throw new NotOurs();
+    const targetProperties = this.#propertyClause() ?? this.#listIfAny();
     return {
       sourceType,
       sourceProperties,
@@ -172,7 +221,7 @@ class Parser {
   #propertyClause(): PropertyList | undefined {
     if (!this.#skipWords('PROPERTIES')) return undefined;
     const list = this.#listIfAny();
-    if (list === undefined) throw new NotOurs();
+    if (list === undefined) throw this.#unexpected("'('");
     return list;
   }
 
@@ -188,13 +237,13 @@ class Parser {
       if (former !== undefined) this.#mistake ??= duplicateKey(key, former, value);
       list.set(key, value);
     } while (isPunctuation(this.#peek(), ','));
-    this.#expectPunctuation(')');
+    if (!isPunctuation(this.#peek(), ')')) throw this.#unexpected("{')', ','}");
+    this.#at += 1;
     return list;
   }
 
   #constant(): string {
-    const token = this.#take();
-    if (token.kind === 'punctuation' || token.kind === 'broken') throw new NotOurs();
+    const token = this.#takeKind(['word', 'number', 'string', 'quoted'], 'a property');
     if (token.kind === 'word' && /^(?:true|false)$/i.test(token.text)) {
       return token.text.toLowerCase();
     }
@@ -202,15 +251,11 @@ class Parser {
   }
 
   #string(): string {
-    const token = this.#take();
-    if (token.kind !== 'string') throw new NotOurs();
-    return token.text;
+    return this.#takeKind(['string'], 'a string').text;
   }
 
   #name(): string {
-    const token = this.#take();
-    if (token.kind !== 'word' && token.kind !== 'quoted') throw new NotOurs();
-    return token.text;
+    return this.#takeKind(['word', 'quoted'], 'a name').text;
   }
 
   /** `a.b` is the single job name `a.b`: names are not scoped by a database. */
@@ -227,11 +272,19 @@ class Parser {
     return this.#tokens[this.#at];
   }
 
-  #take(): Token {
-    const token = this.#tokens[this.#at];
-    if (token === undefined) throw new NotOurs();
+  #take(): Token | undefined {
     this.#at += 1;
+    return this.#tokens[this.#at - 1];
+  }
+
+  #takeKind(kinds: readonly TokenKind[], expected: string): Token {
+    const token = this.#take();
+    if (token === undefined || !kinds.includes(token.kind)) throw new Unexpected(token, expected);
     return token;
+  }
+
+  #unexpected(expected: string): Unexpected {
+    return new Unexpected(this.#peek(), expected);
   }
 
   /** Steps over all of `words`, or over none of them. */
@@ -242,11 +295,13 @@ class Parser {
   }
 
   #expectWords(...words: readonly string[]): void {
-    if (!this.#skipWords(...words)) throw new NotOurs();
+    if (this.#skipWords(...words)) return;
+    throw this.#unexpected(`'${words.join(' ')}'`);
   }
 
   #expectPunctuation(character: string): void {
-    if (!isPunctuation(this.#take(), character)) throw new NotOurs();
+    const token = this.#take();
+    if (!isPunctuation(token, character)) throw new Unexpected(token, `'${character}'`);
   }
 }
 

@@ -14,14 +14,16 @@ const LENGTH_MAX = 64 * 1024;
 
 /** The exception: a CREATE JOB that names thousands of tables; sent to Doris it would show it the source's password. */
 const JOB_LENGTH_MAX = 4 * 1024 * 1024;
-const JOB_START = /^\s*(?:create|alter)\s+job\b/i;
+const GAP = String.raw`(?:[\s\0;\uFEFF]|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)`;
+const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
 /** Every statement of ours has one of these; nearly no other statement has. */
 const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]/i;
 
 /**
  * Decides whether `sql` is ours; undefined sends it to Doris byte for byte. A statement that starts like
- * ours but does not parse is not ours: Doris then answers in its own words. Never throws.
+ * ours but does not parse is not ours: Doris then answers in its own words; unless it names a job's source, whose
+ * password Doris must not see. Never throws.
  */
 export function recognize(sql: string): Recognized | undefined {
   if (sql.length > LENGTH_MAX && !(sql.length <= JOB_LENGTH_MAX && JOB_START.test(sql))) {
@@ -29,7 +31,6 @@ export function recognize(sql: string): Recognized | undefined {
   }
   if (!HINT.test(sql)) return undefined;
   const tokens = tokenize(sql);
-  if (tokens.at(-1)?.kind === 'broken') return undefined;
   const parts = splitStatements(tokens);
   if (parts.length === 1) return recognizeOne(sql, parts[0] ?? []);
   return parts.some((part) => recognizeOne(sql, part) !== undefined)
@@ -57,6 +58,7 @@ function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undef
     const statement = parseJobStatement(sql, tokens);
     return statement && { kind: 'job', statement };
   }
+  if (tokens.at(-1)?.kind === 'broken') return undefined;
   const calls = findTvfCalls(tokens);
   return calls.length > 0 ? { kind: 'query', query: { sql, tokens, calls } } : undefined;
 }

@@ -7,6 +7,12 @@ const kind = (sql: string): string => {
   return found?.kind === 'job' ? found.statement.kind : (found?.kind ?? 'relay');
 };
 
+const syntax = (sql: string): string => {
+  const found = recognize(sql);
+  if (found?.kind !== 'job' || found.statement.kind !== 'invalid') return kind(sql);
+  return found.statement.message;
+};
+
 const CREATE =
   'CREATE JOB j ON STREAMING FROM MYSQL ("user" = "root") TO DATABASE db ("table.create.properties.x" = "1")';
 
@@ -67,15 +73,15 @@ describe('statements of Doris, the ones that look like ours included', () => {
     'drop table job',
     'CREATE JOB j ON STREAMING DO INSERT INTO t SELECT * FROM S3("uri"="x")',
     'CREATE JOB j ON SCHEDULE EVERY 1 MINUTE DO INSERT INTO t SELECT * FROM jobs("type"="insert")',
-    'CREATE JOB j ON SCHEDULE AT "2026-01-01" FROM MYSQL ("a"="b") TO DATABASE d',
-    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b"',
-    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b",) TO DATABASE d',
-    'CREATE JOB j ON STREAMING FROM MYSQL () TO DATABASE d',
-    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b") TO DATABASE d ("x"="y',
-    'CREATE JOB j ON STREAMING FROM MYSQL ("a"="b") TO DATABASE d extra',
-    'CREATE JOB j PROPERTIES("a"="b") ON STREAMING PROPERTIES("a"="b") FROM MYSQL TO DATABASE d',
     'ALTER JOB j INSERT INTO t SELECT 1',
     "ALTER JOB j PROPERTIES('a'='b') INSERT INTO t SELECT 1",
+    'CREATE JOB j ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)',
+    "CREATE JOB j ON STREAMING DO INSERT INTO t SELECT * FROM cdc_stream('password'='x')",
+    "CREATE JOB j ON STREAMING DO INSERT INTO t SELECT * FROM S3('secret'='x",
+    "ALTER JOB j INSERT INTO t SELECT * FROM S3('secret'='x",
+    'CREATE JOB j ON SCHEDULE EVERY DAY',
+    'ALTER JOB j',
+    'ALTER JOB j PROPERTIES("max_interval"="1") extra',
     'PAUSE JOB x',
     "PAUSE JOB WHERE jobname LIKE 'x'",
     "PAUSE JOB WHERE (jobname = 'x')",
@@ -92,6 +98,86 @@ describe('statements of Doris, the ones that look like ours included', () => {
     'select 1; select id from job; select 2',
   ])('%j', (sql) => {
     expect(recognize(sql)).toBeUndefined();
+  });
+});
+
+describe('a statement with a source that does not parse is refused here, and its password is not told', () => {
+  const FROM = 'FROM MYSQL ("password" = "hunter2") TO DATABASE d';
+
+  test.each([
+    [`CREATE JOB j ON STREAMING ${FROM} extra`, 'a word expecting <EOF>(line 1, pos 76)'],
+    [`CREATE JOB j ON STREAMING\n ${FROM} "hunter2"`, 'a string expecting <EOF>(line 2, pos 51)'],
+    [`CREATE JOB j ON STREAMIN ${FROM}`, "a word expecting 'ON STREAMING'(line 1, pos 13)"],
+    [
+      `CREATE JOB IF NOT EXISTS j ON STREAMING ${FROM}`,
+      "a word expecting 'ON STREAMING'(line 1, pos 14)",
+    ],
+    [`CREATE JOB 'j' ON STREAMING ${FROM}`, 'a string expecting a name(line 1, pos 11)'],
+    [
+      'CREATE JOB j ON STREAMING MYSQL ("password" = "hunter2") TO DATABASE d',
+      "a word expecting 'FROM'(line 1, pos 26)",
+    ],
+    [
+      'CREATE JOB j ON STREAMING FROM MYSQL ("password" = "hunter2"',
+      "'<EOF>' expecting {')', ','}(line 1, pos 60)",
+    ],
+    [
+      'CREATE JOB j ON STREAMING FROM MYSQL ("password" = "hunter2",) TO DATABASE d',
+      "')' expecting a property(line 1, pos 61)",
+    ],
+    [
+      'CREATE JOB j ON STREAMING FROM MYSQL ("password" = hunter2 rest) TO DATABASE d',
+      "a word expecting {')', ','}(line 1, pos 59)",
+    ],
+    [
+      'CREATE JOB j ON STREAMING FROM MYSQL () TO DATABASE d',
+      "')' expecting a property(line 1, pos 38)",
+    ],
+    [
+      'CREATE JOB j ON STREAMING FROM MYSQL ("password" = "hunter2) TO DATABASE d',
+      'a string, name or comment that never ends expecting a property(line 1, pos 51)',
+    ],
+    [
+      `CREATE JOB j PROPERTIES("a"="b") ON STREAMING PROPERTIES("a"="b") ${FROM}`,
+      "a word expecting 'FROM'(line 1, pos 46)",
+    ],
+    [`ALTER JOB j ${FROM} ()`, "')' expecting a property(line 1, pos 63)"],
+    [
+      'ALTER JOB j MYSQL ("password" = "hunter2") TO DATABASE d',
+      "a word expecting 'FROM'(line 1, pos 12)",
+    ],
+    [`/* x */ CREATE JOB j' ON STREAMING ${FROM}`, "never ends expecting 'ON STREAMING'"],
+  ])('%s', (sql, expected) => {
+    const message = syntax(sql);
+    expect(message).toMatch(/^mismatched input /);
+    expect(message).toContain(expected);
+    expect(message).not.toContain('hunter2');
+  });
+
+  test('a schedule has no source', () => {
+    expect(syntax(`CREATE JOB j ON SCHEDULE AT "2026-01-01" ${FROM}`)).toBe(
+      'From..To Database is only supported in streaming job',
+    );
+  });
+
+  test('in a batch too', () => {
+    expect(kind(`select 1; CREATE JOB j ON STREAMING ${FROM} extra`)).toBe('batch');
+    expect(kind(`select 1; CREATE JOB j ON STREAMING FROM MYSQL ("password" = "hunter2`)).toBe(
+      'batch',
+    );
+  });
+
+  test('wherever a statement is cut off, it is not relayed once the source has begun', () => {
+    const whole = `/* c */ CREATE JOB \`j\` ON STREAMING COMMENT 'x' ${FROM} ("a" = "b")`;
+    const begun = whole.indexOf('hunter2');
+    fc.assert(
+      fc.property(fc.integer({ min: begun, max: whole.length }), fc.nat(), (end, at) => {
+        expect(recognize(whole.slice(0, end))).toBeDefined();
+        // One character of it lost, anywhere after the two words that make it a job's.
+        const lost = 20 + (at % (whole.length - 20));
+        expect(recognize(whole.slice(0, lost) + whole.slice(lost + 1))).toBeDefined();
+      }),
+    );
   });
 });
 
@@ -115,6 +201,11 @@ test('a longer text is relayed unread, but not a job of thousands of tables', ()
   expect(kind(`select '${filler}' from jobs("type"="insert")`)).toBe('relay');
   expect(
     kind(`CREATE JOB j ON STREAMING FROM MYSQL ("include_tables"="${filler}") TO DATABASE d`),
+  ).toBe('create');
+  expect(
+    kind(
+      `-- c\n/* x *//**/ CREATE /* y */ JOB j ON STREAMING FROM MYSQL ("include_tables"="${filler}") TO DATABASE d`,
+    ),
   ).toBe('create');
 });
 
