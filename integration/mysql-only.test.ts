@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
 import { ProxyError } from '../src/model/error.ts';
@@ -5,7 +7,7 @@ import type { MysqlPosition } from '../src/model/offset.ts';
 import { openSource } from '../src/source/open-source.ts';
 import type { Source } from '../src/source/source.ts';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
-import { ALL, newDatabase, openMysql } from './support/mysql-job.ts';
+import { ALL, allSplits, copy, newDatabase, openMysql } from './support/mysql-job.ts';
 import { follow, LIMIT, never, Replica, sourceRows } from './support/replica.ts';
 
 const mysqlPosition = (position: unknown): MysqlPosition => position as MysqlPosition;
@@ -87,6 +89,65 @@ describe.runIf(available('mysql'))('MySQL with GTIDs', () => {
     const { to } = await stream.fill(new Batch(), LIMIT, never);
     const { gtids } = mysqlPosition(await source.latestPosition());
     expect(to).toMatchObject({ gtids });
+  });
+
+  test('TLS carries control queries, rows and the log; a certificate must verify when asked for', async () => {
+    await using plain = await newDatabase(
+      server,
+      'secret',
+      "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t VALUES (1, 'a')",
+    );
+    await server.query(`DROP USER IF EXISTS tls; CREATE USER tls IDENTIFIED BY 'Secret-1' REQUIRE SSL;
+      GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO tls`);
+    const login = { user: 'tls', database: 'secret' };
+    const url = `jdbc:mysql://${server.host}:${server.port}/`;
+    const connect = (more: Record<string, string>, rootCertificate?: string): Promise<Source> =>
+      openSource('MYSQL', { jdbc_url: url, ...login, ...more }, 'Secret-1', {
+        jobId: 77,
+        ...(rootCertificate === undefined ? {} : { rootCertificate }),
+      });
+    await expect(connect({})).rejects.toMatchObject({ code: 'SOURCE_ACCESS' });
+    const ca = readFileSync(join(server.dataDir!, 'ca.pem'), 'utf8');
+    for (const opening of [
+      connect({ ssl_mode: 'require' }),
+      connect({ jdbc_url: `${url}?useSSL=true` }),
+      connect({ ssl_mode: 'verify-ca' }, ca),
+    ]) {
+      await using source = await opening;
+      const [table] = await source.preflight(ALL);
+      await using stream = await source.openStream([table!], await source.safePosition());
+      const replica = new Replica();
+      for (const split of await allSplits(source, table!, 10))
+        await copy(source, table!, split, replica);
+      await server.query("UPDATE t SET v = CONCAT(v, 'b')");
+      await follow(stream, replica);
+      expect(replica.sorted('secret.t')).toEqual(await sourceRows(server, 'secret.t'));
+    }
+    const other = readFileSync(join(server.dataDir!, 'client-cert.pem'), 'utf8');
+    await expect(connect({ ssl_mode: 'verify-ca' }, other)).rejects.toMatchObject({
+      code: 'SOURCE_ACCESS',
+    });
+    await expect(connect({ ssl_mode: 'verify-ca' })).rejects.toThrow(
+      "ssl_mode 'verify-ca' requires ssl_rootcert to be set",
+    );
+    expect(await plain.lagBytes(await plain.latestPosition())).toBe(0);
+  });
+
+  test('a second stream with the same server id ends the first one, by name', async () => {
+    await using source = await newDatabase(server, 'twice', 'CREATE TABLE t (id INT PRIMARY KEY)');
+    const specs = await source.preflight(ALL);
+    const from = await source.latestPosition();
+    await using first = await source.openStream(specs, from);
+    await first.fill(new Batch(), LIMIT, never);
+    await using second = await source.openStream(specs, from);
+    await expect(follow(first, new Replica(), { ...LIMIT, idleMs: 5_000 })).rejects.toMatchObject({
+      code: 'SOURCE_UNREACHABLE',
+      message: expect.stringContaining('same server_uuid/server_id') as string,
+    });
+    await server.query('INSERT INTO t VALUES (1)');
+    const replica = new Replica();
+    await follow(second, replica);
+    expect(replica.rows).toBe(1);
   });
 
   test('a safe position is before a commit that is logged and not yet visible', async () => {
