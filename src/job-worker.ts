@@ -20,7 +20,7 @@ export interface WorkerData {
 }
 
 /** Two batches of a stream and four of a snapshot may be alive for each job: far below 300 MB for a job at full speed. */
-const LIMITS = { rowsMax: 500_000, bytesMax: 24 * 1024 * 1024, ageMs: 300, idleMs: 1_000 };
+const LIMITS = { rowsMax: 500_000, bytesMax: 16 * 1024 * 1024, ageMs: 300, idleMs: 1_000 };
 
 assert(parentPort !== null, 'this module is the entry of a worker thread');
 const port = parentPort;

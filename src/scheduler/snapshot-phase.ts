@@ -13,7 +13,7 @@ const SPLIT_ROWS = 40_960;
  * Bytes of one load of the snapshot. Four batches of this size can be alive, two for each lane,
  * which keeps the process far below 300 MB against a slow target.
  */
-const SNAPSHOT_BYTES_MAX = 12 * 1024 * 1024;
+const SNAPSHOT_BYTES_MAX = 10 * 1024 * 1024;
 
 /** Copies what is left of every table. Afterwards the job's stream may start from its recorded position. */
 export async function snapshotPhase(context: JobContext, signal: AbortSignal): Promise<void> {
