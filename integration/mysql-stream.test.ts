@@ -1,10 +1,11 @@
+import type { Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
-import type { MysqlPosition } from '../src/model/offset.ts';
+import type { MysqlPosition, Position } from '../src/model/offset.ts';
 import type { TableSpec } from '../src/model/table.ts';
 import type { ChangeStream, Fill, Source } from '../src/source/source.ts';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
-import { newDatabase, selection } from './support/mysql-job.ts';
+import { newDatabase, openMysql, selection } from './support/mysql-job.ts';
 import { after, follow, LIMIT, never, Replica, sourceRows } from './support/replica.ts';
 
 const START = { mysql: startMysql, mariadb: startMariadb } as const;
@@ -272,6 +273,69 @@ describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source', (kind)
     );
     await follow(stream, replica);
     await expectEqual(replica, 'xa');
+  });
+
+  run(
+    'loses nothing between a safe position and a SELECT after it, however busy the server',
+    async () => {
+      await using source = await database('busy', T);
+      const specs = await tables(source);
+      const writers = await Promise.all(
+        [1, 2, 3, 4].map(() => server.connect({ database: 'busy' })),
+      );
+      const stop = new AbortController();
+      let id = 0;
+      const write = async (writer: Connection): Promise<void> => {
+        while (!stop.signal.aborted) await writer.query(`INSERT INTO t VALUES (${++id}, 'x')`);
+      };
+      const writing = writers.map(write);
+      const rounds: { readonly safe: Position; readonly seen: ReadonlySet<number> }[] = [];
+      for (let round = 0; round < 15; round++) {
+        const safe = await source.safePosition();
+        const rows = await server.query<{ id: number }>('SELECT id FROM busy.t');
+        rounds.push({ safe, seen: new Set(rows.map((row) => row.id)) });
+      }
+      stop.abort();
+      await Promise.all(writing);
+      for (const writer of writers) writer.destroy();
+      const all = await server.query<{ id: number }>('SELECT id FROM busy.t');
+      for (const { safe, seen } of rounds) {
+        const replica = new Replica();
+        await using stream = await source.openStream(specs, safe);
+        await follow(stream, replica);
+        const streamed = new Set(replica.sorted('busy.t').map((row) => Number(JSON.parse(row)[0])));
+        const lost = all.filter((row) => !seen.has(row.id) && !streamed.has(row.id));
+        expect(lost).toEqual([]);
+      }
+    },
+  );
+
+  run('goes on after the server was killed and started again', async () => {
+    await using source = await database('crashed', T);
+    const specs = await tables(source);
+    const replica = new Replica();
+    const from = await source.latestPosition();
+    let position = from;
+    {
+      await using stream = await source.openStream(specs, from);
+      await server.query(
+        "USE crashed; INSERT INTO t VALUES (1, 'a'); INSERT INTO u VALUES (1, 1, 'u')",
+      );
+      position = (await follow(stream, replica)).at(-1)!.to;
+      await server.kill();
+      expect(await failure(stream)).toMatchObject({ code: 'SOURCE_UNREACHABLE' });
+    }
+    await expect(source.openStream(specs, position)).rejects.toMatchObject({
+      code: 'SOURCE_UNREACHABLE',
+    });
+    await server.start();
+    await server.query(
+      "USE crashed; INSERT INTO u VALUES (2, 2, 'u'); INSERT INTO t VALUES (2, 'b')",
+    );
+    await using again = await openMysql(server, 'crashed');
+    await using stream = await again.openStream(specs, position);
+    await follow(stream, replica);
+    await expectEqual(replica, 'crashed');
   });
 
   run(
