@@ -56,18 +56,31 @@ test('as a process it keeps its data, users and labels over a restart', async ()
   expect((await load(first.ready, 'd/t', [{ id: 1, name: 'one' }], headers))['Status']).toBe(
     'Success',
   );
+  // A change in the background ends with the process, and the table is free again.
+  await sql.query(
+    'CREATE TABLE d.s (id INT, v INT) UNIQUE KEY(id) DISTRIBUTED BY HASH(id) PROPERTIES("replication_num"="1")',
+  );
+  await sql.query('ALTER TABLE d.s MODIFY COLUMN v BIGINT; ALTER TABLE d.t ADD COLUMN w INT NULL');
   await sql.end();
   await stop(first);
 
   const second = await startProcess(...args);
   const other = await connect(second.ready, { user: 'other', password: 'x' });
-  expect(await rowsOf(other, 'SELECT * FROM d.t')).toEqual([['1', 'one']]);
+  expect(await rowsOf(other, 'SELECT * FROM d.t')).toEqual([['1', 'one', null]]);
   expect((await load(second.ready, 'd/t', [{ id: 2 }], headers))['ExistingJobStatus']).toBe(
     'FINISHED',
   );
   expect((await load(second.ready, 'd/t', [{ id: 2 }]))['Status']).toBe('Success');
   expect(await rowsOf(other, 'SELECT id FROM d.t ORDER BY id')).toEqual([['1'], ['2']]);
   await other.end();
+  const root = await connect(second.ready);
+  await root.query('ALTER TABLE d.s ADD COLUMN w INT NULL');
+  expect((await rowsOf(root, 'SHOW ALTER TABLE COLUMN FROM d')).map((row) => row[9])).toEqual([
+    'CANCELLED',
+    'FINISHED',
+    'FINISHED',
+  ]);
+  await root.end();
   await stop(second);
 });
 

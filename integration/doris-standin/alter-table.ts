@@ -163,8 +163,10 @@ async function replaceTable(
     database.tables.set(table.name, table);
   } else {
     database.tables.delete(otherName);
-    const { state } = session;
-    await state.store.write((connection) => connection.run(`DROP TABLE ${physicalName(table)}`));
+    await session.state.saveCatalog();
+    await session.state.store.write((connection) =>
+      connection.run(`DROP TABLE ${physicalName(table)}`),
+    );
   }
 }
 

@@ -55,7 +55,6 @@ export interface Database {
 
 export const DELETE_SIGN = '__DORIS_DELETE_SIGN__';
 export const SEQUENCE_COLUMN = '__DORIS_SEQUENCE_COL__';
-export const VERSION_COLUMN = '__DORIS_VERSION_COL__';
 
 /** Databases that Doris has from the start; nobody writes to them. */
 export const SYSTEM_DATABASES: readonly string[] = [
@@ -82,6 +81,15 @@ interface StoredCatalog {
   readonly databases: readonly { readonly name: string; readonly tables: readonly Table[] }[];
 }
 
+/** Background changes end with the process. */
+function cancelUnfinished(jobs: readonly AlterJob[]): void {
+  for (const job of jobs) {
+    if (job.state !== 'PENDING' && job.state !== 'RUNNING') continue;
+    job.state = 'CANCELLED';
+    job.message = 'the FE was restarted';
+  }
+}
+
 /** Names to tables. Case-sensitive, which DuckDB's own names are not. */
 export class Catalog {
   readonly databases = new Map<string, Database>();
@@ -89,12 +97,15 @@ export class Catalog {
 
   constructor(stored: string | undefined) {
     const from = stored === undefined ? undefined : (JSON.parse(stored) as StoredCatalog);
-    this.lastId = from?.nextId ?? 10_000;
-    for (const { name, tables } of from?.databases ?? [])
+    // A statement that was cut short by a kill may have used ids that were not stored.
+    this.lastId = (from?.nextId ?? 10_000) + 1000;
+    for (const { name, tables } of from?.databases ?? []) {
+      for (const { alterJobs } of tables) cancelUnfinished(alterJobs);
       this.databases.set(name, {
         name,
         tables: new Map(tables.map((table) => [table.name, table])),
       });
+    }
   }
 
   nextId(): number {

@@ -201,7 +201,7 @@ describe('a table is described', () => {
 
   test('by SHOW FULL COLUMNS and information_schema', async () => {
     const full = await rowsOf(sql, 'SHOW FULL COLUMNS FROM shown FROM d');
-    expect(full[2]).toEqual(['d', 'decimal(10,2)', '', 'YES', '', '1.5', 'NONE', '', "it's"]);
+    expect(full[2]).toEqual(['d', 'decimal(10,2)', '', 'YES', 'NO', '1.5', 'NONE', '', "it's"]);
     const columns = await rowsOf(
       sql,
       `SELECT COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, COLUMN_KEY, CHARACTER_MAXIMUM_LENGTH, NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION

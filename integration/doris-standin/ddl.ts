@@ -39,10 +39,10 @@ export async function dropDatabase(statement: Statement, session: Session): Prom
     if (ifExists) return OK;
     throw ddlError(1008, `Can't drop database '${name}'; database doesn't exist`);
   }
-  for (const table of database.tables.values()) await dropRows(session, table);
   state.catalog.databases.delete(name);
   state.transactions.dropDatabase(name);
   await state.saveCatalog();
+  for (const table of database.tables.values()) await dropRows(session, table);
   return OK;
 }
 
@@ -53,7 +53,7 @@ async function dropRows({ state }: Session, table: Table): Promise<void> {
 }
 
 /** The database a table path names, which must exist. */
-export function databaseOf(session: Session, path: readonly string[]): [Database, string] {
+function databaseOf(session: Session, path: readonly string[]): [Database, string] {
   const [database, table] = resolvePath(session, path);
   return [session.state.catalog.database(database), table];
 }
@@ -79,13 +79,9 @@ export async function createTable(statement: Statement, session: Session): Promi
     throw ddlError(1050, `Table '${name}' already exists`);
   }
   const table = buildTable(state.catalog, name, definition, state.settings.backends);
+  // Rows first: a table that is in the catalog can be read.
+  await state.store.write((connection) => connection.run(createTableSql(table)));
   database.tables.set(name, table);
-  try {
-    await state.store.write((connection) => connection.run(createTableSql(table)));
-  } catch (error) {
-    database.tables.delete(name);
-    throw error;
-  }
   await state.saveCatalog();
   return OK;
 }
@@ -107,8 +103,9 @@ export async function dropTable(statement: Statement, session: Session): Promise
     throw ddlError(1109, `Unknown table '${name}'`);
   }
   database.tables.delete(name);
-  await dropRows(session, table);
+  // From the catalog first: what is left after a kill in between is rows that nobody can name.
   await session.state.saveCatalog();
+  await dropRows(session, table);
   return OK;
 }
 

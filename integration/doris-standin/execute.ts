@@ -35,12 +35,12 @@ export async function execute(statement: Statement, session: Session): Promise<R
     case 'DELETE':
       return remove(statement, session);
     case 'CREATE':
-      return create(statement, session);
+      return session.state.definitions.run(() => create(statement, session));
     case 'DROP':
-      return drop(statement, session);
+      return session.state.definitions.run(() => drop(statement, session));
     case 'ALTER':
       statement.expect('TABLE');
-      return alterTable(statement, session);
+      return session.state.definitions.run(() => alterTable(statement, session));
     case 'TRUNCATE':
       return truncateTable(statement, session);
     case 'CANCEL':
@@ -72,7 +72,7 @@ function refuseJob(statement: Statement, verb: string): never {
   throw refusal(`job not exist, jobName:${name}`);
 }
 
-function create(statement: Statement, session: Session): Promise<Result> {
+async function create(statement: Statement, session: Session): Promise<Result> {
   if (statement.accept('DATABASE') || statement.accept('SCHEMA'))
     return createDatabase(statement, session);
   if (statement.accept('TABLE')) return createTable(statement, session);
@@ -80,7 +80,7 @@ function create(statement: Statement, session: Session): Promise<Result> {
   throw notModelled(`CREATE ${statement.peek()?.text ?? ''}`);
 }
 
-function drop(statement: Statement, session: Session): Promise<Result> {
+async function drop(statement: Statement, session: Session): Promise<Result> {
   if (statement.accept('DATABASE') || statement.accept('SCHEMA'))
     return dropDatabase(statement, session);
   if (statement.accept('TABLE')) return dropTable(statement, session);

@@ -60,7 +60,6 @@ export class MysqlConnection {
   private session: Session | undefined;
   /** User and database of a login that waits for the answer to an auth switch. */
   private pending: { readonly user: string; readonly database: string } | undefined;
-  private interrupted = false;
 
   constructor(socket: Socket, connectionId: number, share: ConnectionShare) {
     this.socket = socket;
@@ -159,8 +158,9 @@ export class MysqlConnection {
       variables: new SessionVariables(globals),
       sessions,
       running: undefined,
+      interrupt: new AbortController(),
       kill: (connection) => {
-        this.interrupted = true;
+        session.interrupt.abort();
         if (connection) this.socket.destroy();
       },
     };
@@ -250,10 +250,10 @@ export class MysqlConnection {
 
   private async run(statement: Statement, session: Session): Promise<Result> {
     session.running = statement.text;
-    this.interrupted = false;
+    session.interrupt = new AbortController();
     try {
       const result = await execute(statement, session);
-      if (this.interrupted) throw ddlError(1105, 'cancel query by user');
+      if (session.interrupt.signal.aborted) throw ddlError(1105, 'cancel query by user');
       return result;
     } finally {
       session.running = undefined;

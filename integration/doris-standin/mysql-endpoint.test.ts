@@ -1,5 +1,5 @@
 import type { Connection, FieldPacket } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startStandin, type Standin } from './standin.ts';
 import { connect, errorOf, load, rowsOf } from './test-client.ts';
 
@@ -209,6 +209,20 @@ test('KILL ends the connection of another session', async () => {
   await sql.query(`KILL ${id}`);
   await expect(victim.query('SELECT 1')).rejects.toThrow();
   expect((await errorOf(sql, `KILL ${id}`)).errno).toBe(1094);
+});
+
+test('KILL QUERY ends the statement and leaves the connection', async () => {
+  const victim = await connect(standin);
+  const [[id]] = (await rowsOf(victim, 'SELECT CONNECTION_ID()')) as [[string]];
+  const slow = errorOf(victim, 'SELECT SLEEP(60)');
+  await vi.waitFor(async () => {
+    const running = (await rowsOf(sql, 'SHOW PROCESSLIST')).find(([, each]) => each === id);
+    expect(running?.[12]).toBe('SELECT SLEEP(60)');
+  });
+  await sql.query(`KILL QUERY ${id}`);
+  expect((await slow).message).toContain('cancel query');
+  expect(await rowsOf(victim, 'SELECT SLEEP(0), 1')).toEqual([['1', '1']]);
+  await victim.end();
 });
 
 describe('jobs', () => {

@@ -12,7 +12,9 @@ let sql: Connection;
 beforeAll(async () => {
   standin = await startStandin({ connectionsMax: 20 });
   sql = await connect(standin, { multipleStatements: true });
-  await sql.query(`CREATE DATABASE d; CREATE USER 'u' IDENTIFIED BY 'secret'; USE d`);
+  await sql.query(
+    `CREATE DATABASE d; CREATE USER 'u' IDENTIFIED BY 'secret'; GRANT SELECT_PRIV ON d.* TO 'u'; USE d`,
+  );
   await sql.query(`CREATE TABLE t (id INT, name VARCHAR(20) NULL DEFAULT "x", note STRING) UNIQUE KEY(id)
     DISTRIBUTED BY HASH(id) BUCKETS AUTO PROPERTIES("replication_num"="1")`);
 });

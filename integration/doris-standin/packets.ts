@@ -8,7 +8,7 @@ import { SqlError } from './sql-error.ts';
  */
 
 /** Doris' capability bits, TLS off (§4.1). */
-export const SERVER_FLAGS = 0x0138828c;
+const SERVER_FLAGS = 0x0138828c;
 export const CLIENT_CONNECT_WITH_DB = 0x8;
 export const CLIENT_PROTOCOL_41 = 0x200;
 export const CLIENT_MULTI_STATEMENTS = 0x10000;

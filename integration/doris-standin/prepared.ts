@@ -41,7 +41,7 @@ export async function preparedColumns(
   if (!isQuery(statement)) return [];
   const { sql, types } = translateQuery(statement, session);
   const { columns } = await runQuery(
-    { sql: `SELECT * FROM (${sql}) AS q LIMIT 0`, types },
+    { sleepMs: 0, sql: `SELECT * FROM (${sql}) AS q LIMIT 0`, types },
     session,
   );
   return columns;

@@ -143,6 +143,15 @@ test('only what may be touched is listed', async () => {
   expect(await rowsOf(root, names)).toHaveLength(2);
 });
 
+test('a database without any right on it cannot be used', async () => {
+  expect((await errorOf(user, 'USE d')).errno).toBe(1044);
+  const login = connect(standin, { user: 'w', password: 'p', database: 'd' });
+  await expect(login).rejects.toMatchObject({ errno: 1044 });
+  await user.query('USE information_schema');
+  await root.query(`GRANT SELECT_PRIV ON d.s TO 'w'`);
+  await user.query('USE d');
+});
+
 test('SET PASSWORD changes the login, COM_CHANGE_USER goes to no administrator', async () => {
   await user.query(`SET PASSWORD = PASSWORD('new')`);
   await expect(connect(standin, { user: 'w', password: 'p' })).rejects.toMatchObject({

@@ -7,11 +7,12 @@ import {
   DuckDBTypeId,
   type DuckDBValue,
 } from '@duckdb/node-api';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ColumnType } from './column-type.ts';
 import { dateText, dateTimeText } from './date-text.ts';
 import type { ResultColumn, Row } from './result.ts';
 import type { Session } from './session.ts';
-import { notModelled, refusal } from './sql-error.ts';
+import { notModelled, refusal, SqlError } from './sql-error.ts';
 import type { Translation } from './translate.ts';
 
 export interface QueryResult {
@@ -21,9 +22,10 @@ export interface QueryResult {
 
 /** Runs a translated query. @throws SqlError 1105 for whatever DuckDB refuses. */
 export async function runQuery(
-  { sql, types }: Translation,
+  { sleepMs, sql, types }: Translation,
   session: Session,
 ): Promise<QueryResult> {
+  if (sleepMs > 0) await pause(sleepMs, session);
   const connection = await session.state.store.connect();
   try {
     const result = await connection.run(sql);
@@ -46,6 +48,14 @@ export async function runQuery(
     throw refusal(`${cause.message.split('\n')[0]}`);
   } finally {
     connection.closeSync();
+  }
+}
+
+async function pause(ms: number, session: Session): Promise<void> {
+  try {
+    await sleep(ms, undefined, { signal: session.interrupt.signal });
+  } catch (cause) {
+    throw new SqlError(1105, 'errCode = 2, detailMessage = cancel query by user', { cause });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Account } from './users.ts';
+import { type Account, identity, seesDatabase } from './users.ts';
 import { ddlError } from './sql-error.ts';
 import type { SessionVariables } from './session-variables.ts';
 import type { State } from './state.ts';
@@ -16,6 +16,8 @@ export interface Session {
   readonly sessions: ReadonlyMap<number, Session>;
   /** The running statement, undefined when idle. */
   running: string | undefined;
+  /** Aborted when the running statement is killed; a new one for each statement. */
+  interrupt: AbortController;
   /** Ends the running statement or the whole connection. */
   kill(connection: boolean): void;
 }
@@ -29,12 +31,17 @@ export function resolvePath(session: Session, path: readonly string[]): [string,
   return [database, table];
 }
 
-/** `db` or `catalog.db` becomes the session's database. @throws SqlError 1049 */
+/** `db` or `catalog.db` becomes the session's database. @throws SqlError 1049, 1044 */
 export function useDatabase(session: Session, name: string): void {
   const parts = name.split('.');
   if (parts.length > 2) throw ddlError(1049, `Only one dot can be in the name: ${name}`);
   const [database = '', catalog = 'internal'] = parts.toReversed();
   if (catalog !== 'internal') throw ddlError(1049, `No catalog found with name: ${catalog}`);
   if (!session.state.catalog.has(database)) throw ddlError(1049, `Unknown database '${database}'`);
+  if (!seesDatabase(session.account, database))
+    throw ddlError(
+      1044,
+      `Access denied for user ${identity(session.account)} to database '${database}'`,
+    );
   session.database = database;
 }

@@ -178,26 +178,22 @@ export function describe(statement: Statement, session: Session): Result {
   return textRows(['Field', 'Type', 'Null', 'Key', 'Default', 'Extra'], rows);
 }
 
+/** `SHOW [FULL] COLUMNS`, which has other words for yes and no than DESC. */
 function showColumns(statement: Statement, session: Session, full: boolean): Result {
   if (!statement.accept('FROM')) statement.expect('IN');
   const table = readTable(statement, session);
-  const rows = describeRows(table, session.variables.isOn('show_hidden_columns')).map(nulled);
-  if (!full) return filtered(statement, ['Field', 'Type', 'Null', 'Key', 'Default', 'Extra'], rows);
-  return filtered(
-    statement,
-    ['Field', 'Type', 'Collation', 'Null', 'Key', 'Default', 'Extra', 'Privileges', 'Comment'],
-    rows.map(([field, type, isNull, key, value, extra], i) => [
-      field!,
-      type!,
-      '',
-      isNull!.toUpperCase(),
-      key === 'true' ? 'PRI' : '',
-      value ?? null,
-      extra!,
-      '',
-      table.columns[i]?.comment ?? '',
-    ]),
-  );
+  const described = describeRows(table, session.variables.isOn('show_hidden_columns')).map(nulled);
+  const rows = described.map(([field, type, isNull, key, value, extra], i): Row => {
+    const answers = [isNull === 'Yes' ? 'YES' : 'NO', key === 'true' ? 'YES' : 'NO'];
+    const [name = '', text = '', from = null, kind = ''] = [field, type, value, extra];
+    const start: Row = full ? [name, text, ''] : [name, text];
+    const comment: Row = full ? ['', table.columns[i]?.comment ?? ''] : [];
+    return start.concat(answers, from, kind, comment);
+  });
+  const names = full
+    ? 'Field Type Collation Null Key Default Extra Privileges Comment'
+    : 'Field Type Null Key Default Extra';
+  return filtered(statement, words(names), rows);
 }
 
 function showCreateTable(statement: Statement, session: Session): Result {

@@ -47,6 +47,8 @@ export class State {
   readonly loads: LoadRecord[] = [];
   /** Filled by the endpoints once they listen. */
   readonly ports = { query: 0, http: 0, be: 0 };
+  /** CREATE and DROP run one after another. */
+  readonly definitions = new Mutex();
   private readonly commitOrder = new Map<number, Mutex>();
   private random: number;
 

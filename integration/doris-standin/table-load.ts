@@ -53,7 +53,7 @@ export interface LoadOptions extends ConversionContext {
 }
 
 /** The fields of a load, checked against the table. @throws SqlError as the FE's plan phase does (§1.4). */
-export function planTargets(table: Table, options: LoadOptions): Target[] {
+function planTargets(table: Table, options: LoadOptions): Target[] {
   const targets: Target[] = [];
   const names = options.columns ?? [
     ...table.columns.map(({ name }) => name),

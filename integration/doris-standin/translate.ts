@@ -15,6 +15,8 @@ export interface Translation {
    * for a name that two tables give different types.
    */
   readonly types: ReadonlyMap<string, ColumnType | undefined>;
+  /** What `SLEEP(n)` asks for: the query begins that much later. */
+  readonly sleepMs: number;
 }
 
 /** Columns of Doris' own job functions, 4.0 shape; the stand-in has no jobs, so no rows. */
@@ -69,6 +71,7 @@ class Translator {
   private readonly levels: Level[] = [{ inFrom: false, function: false }];
   private at = 0;
   private expectTable = false;
+  private sleepMs = 0;
 
   constructor(statement: Statement, session: Session) {
     this.statement = statement;
@@ -87,7 +90,7 @@ class Translator {
     }
     const alias = aliases.get(this.at);
     if (alias !== undefined) this.out.push(`AS ${quoteName(alias)}`);
-    return { sql: this.out.join(' '), types: this.types };
+    return { sql: this.out.join(' '), types: this.types, sleepMs: this.sleepMs };
   }
 
   private step(token: Token): void {
@@ -245,11 +248,21 @@ class Translator {
       return TYPE_WORDS[word];
     if (word === 'DIV') return '//';
     if (word === 'RLIKE' || word === 'REGEXP') throw notModelled(word);
+    if (word === 'SLEEP' && isSymbol(this.tokens[this.at], '(')) return this.sleep();
     const called = isSymbol(this.tokens[this.at], '(') && isSymbol(this.tokens[this.at + 1], ')');
     const value = called || word === 'CURRENT_USER' ? sessionFunction(session, word) : undefined;
     if (value === undefined) return token.text;
     if (called) this.at += 2;
     return value;
+  }
+
+  private sleep(): string {
+    const [, seconds, close] = this.tokens.slice(this.at, this.at + 3);
+    if (seconds?.kind !== 'number' || !isSymbol(close, ')'))
+      throw notModelled('SLEEP of an expression');
+    this.at += 3;
+    this.sleepMs += Number(seconds.text) * 1000;
+    return 'true';
   }
 
   private variable(text: string): string {
