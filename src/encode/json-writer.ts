@@ -6,6 +6,7 @@ import {
   putBytes,
   putEscaped,
   putInt,
+  viewOf,
 } from './json-bytes.ts';
 
 const QUOTE = 0x22;
@@ -16,15 +17,22 @@ const COUNT_FROM = 4096;
 /**
  * Writes JSON values into a growing buffer. Every method makes its own room.
  *
- * Hot code may write into `buffer` at `position` itself after {@link reserve}; whatever reserves may replace the buffer,
- * so both are read again afterwards.
+ * Hot code may write into `buffer` or `view` at `position` itself after {@link reserve}; whatever reserves may replace the buffer,
+ * so they are read again afterwards.
  */
 export abstract class JsonWriter {
   buffer: Buffer = Buffer.alloc(0);
+  /** The same memory, for words. */
+  view: DataView = viewOf(this.buffer);
   position = 0;
 
-  /** Makes room for `bytes` more after `position`; may replace `buffer` and move `position`. */
+  /** Makes room for `bytes` more after `position`: calls {@link adopt}, and may move `position`. */
   protected abstract grow(bytes: number): void;
+
+  protected adopt(buffer: Buffer): void {
+    this.buffer = buffer;
+    this.view = viewOf(buffer);
+  }
 
   reserve(bytes: number): void {
     if (this.buffer.length - this.position < bytes) this.grow(bytes);

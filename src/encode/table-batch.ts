@@ -5,6 +5,7 @@ import type { ChunkPool } from './chunk-pool.ts';
 import { JsonWriter } from './json-writer.ts';
 import { rowLayout, type KeyRun } from './row-layout.ts';
 
+const NOTHING = Buffer.alloc(0);
 const ROWS_MIN = 64;
 /** More rows than this and a reset gives the index back: 1 Mi rows are 32 MB of it. */
 const ROWS_KEPT_MAX = 1 << 20;
@@ -49,7 +50,7 @@ export class TableBatch extends JsonWriter {
   /** Where the row in progress begins in `buffer`. Moves when the row is moved to a larger chunk. */
   rowStart = 0;
   /**
-   * For each run of key columns, where it starts and ends in the row in progress, relative to `rowStart`.
+   * For each run of key columns, where its first value starts and its last one ends in the row in progress, relative to `rowStart`.
    * Kept by {@link startColumn}; code that writes into `buffer` itself keeps it itself (`rowLayout().runs`).
    */
   readonly marks: Int32Array;
@@ -93,20 +94,23 @@ export class TableBatch extends JsonWriter {
 
   /** Begins a row. A row in progress, left behind by an error, is forgotten. */
   startRow(): void {
-    assert(this.#finished === undefined, 'a batch is reset before it is filled again');
+    // Not as an argument of assert: that costs more than the row's end.
+    if (this.#finished !== undefined) assert.fail('a batch is reset before it is filled again');
     this.position = this.rowStart;
   }
 
   /** Begins the value of column `i`, an index into `spec.columns` that is not excluded; columns come in order. */
   startColumn(i: number): void {
-    if (this.#runEdge[i] === 1) this.#mark(i);
+    const edge = this.#runEdge[i] === 1;
+    if (edge) this.#endRun(i);
     const prefix = this.#prefixes[i]!;
     this.raw(prefix, 0, prefix.length);
+    if (edge) this.#startRun(i);
   }
 
   /** Ends the row; an earlier row of its key is dead from now on. */
   endRow(deleted: boolean): void {
-    this.#mark(this.spec.columns.length);
+    this.#endRun(this.spec.columns.length);
     const tail = this.#tails[deleted ? 1 : 0];
     this.raw(tail, 0, tail.length);
     this.commitRow();
@@ -144,7 +148,7 @@ export class TableBatch extends JsonWriter {
   reset(): void {
     for (const chunk of this.#chunks) this.#pool.give(chunk);
     this.#chunks.length = 0;
-    this.buffer = Buffer.alloc(0);
+    this.adopt(NOTHING);
     this.position = 0;
     this.rowStart = 0;
     if (this.#records.length > ROWS_KEPT_MAX * this.#stride) {
@@ -167,17 +171,22 @@ export class TableBatch extends JsonWriter {
     old.copy(chunk, 0, this.rowStart, this.position);
     if (this.rowStart === 0 && this.#chunks.length > 0) this.#pool.give(this.#chunks.pop()!);
     this.#chunks.push(chunk);
-    this.buffer = chunk;
+    this.adopt(chunk);
     this.rowStart = 0;
     this.position = partial;
   }
 
-  #mark(i: number): void {
-    const here = this.position - this.rowStart;
+  #startRun(i: number): void {
     const runs = this.#runs;
     for (let r = 0; r < runs.length; r++) {
-      if (runs[r]!.from === i) this.marks[2 * r] = here;
-      if (runs[r]!.until === i) this.marks[2 * r + 1] = here;
+      if (runs[r]!.from === i) this.marks[2 * r] = this.position - this.rowStart;
+    }
+  }
+
+  #endRun(i: number): void {
+    const runs = this.#runs;
+    for (let r = 0; r < runs.length; r++) {
+      if (runs[r]!.until === i) this.marks[2 * r + 1] = this.position - this.rowStart;
     }
   }
 

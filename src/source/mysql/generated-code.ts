@@ -2,7 +2,7 @@ import { ESCAPED_MAX } from '../../encode/json-bytes.ts';
 import type { RowLayout } from '../../encode/row-layout.ts';
 
 /**
- * Pieces of generated code. All of it works on `b`, the output buffer, and `p`, the place in it; on `source` and `at`, the place
+ * Pieces of generated code. All of it works on `b` and `v`, the output's bytes and words, and `p`, the place in them; on `source` and `at`, the place
  * there; and on `n`, the length of a value. Names and labels of a table never become code: they are numbers to store, or parameters.
  */
 
@@ -45,10 +45,23 @@ export function columnGroups(columns: number): (readonly number[])[] {
   return all.flatMap((i) => (i % GROUP_COLUMNS === 0 ? [all.slice(i, i + GROUP_COLUMNS)] : []));
 }
 
-/** Stores ASCII or UTF-8 text. */
+/** What a literal may store behind its end, to be overwritten by what follows: reserved once by whoever writes literals. */
+export const LITERAL_SPILL = 8;
+
+/** Stores ASCII or UTF-8 text, eight bytes at a time, as the double with these bits: the widest store that JavaScript has. */
 export function literalCode(text: string): string {
   const bytes = Buffer.from(text);
-  const stores = Array.from(bytes, (byte, k) => `b[p + ${k}] = ${byte};`);
+  const stores: string[] = [];
+  for (let at = 0; at < bytes.length; at += 8) {
+    const word = Buffer.alloc(8);
+    bytes.copy(word, 0, at, at + 8);
+    const double = word.readDoubleLE();
+    // Bits that the number's text does not give back; no ASCII text has them.
+    const exact = Buffer.alloc(8);
+    exact.writeDoubleLE(Number(String(double)));
+    if (exact.equals(word)) stores.push(`v.setFloat64(p + ${at}, ${double}, true);`);
+    else word.forEach((byte, k) => void stores.push(`b[p + ${at + k}] = ${byte};`));
+  }
   return `${stores.join(' ')} p += ${bytes.length};`;
 }
 
@@ -63,19 +76,30 @@ export function prefixBytes(layout: RowLayout): Buffer[] {
   return layout.prefixes.map((text) => Buffer.from(text ?? ''));
 }
 
-/** Notes the runs of key columns that start or end at column `i`: see `TableBatch.marks`. */
-export function marksCode(layout: RowLayout, i: number): string {
-  return layout.runs
-    .flatMap((run, r) => [run.from === i ? 2 * r : -1, run.until === i ? 2 * r + 1 : -1])
+/** Notes the runs of key columns that end in front of column `i`: see `TableBatch.marks`. */
+export function runEndCode(layout: RowLayout, i: number): string {
+  return marksCode(layout.runs.map((run, r) => (run.until === i ? 2 * r + 1 : -1)));
+}
+
+/** Notes the runs of key columns whose first value follows, of column `i`. */
+export function runStartCode(layout: RowLayout, i: number): string {
+  return marksCode(layout.runs.map((run, r) => (run.from === i ? 2 * r : -1)));
+}
+
+function marksCode(marks: readonly number[]): string {
+  return marks
     .filter((mark) => mark !== -1)
     .map((mark) => `out.marks[${mark}] = p - out.rowStart;`)
     .join(' ');
 }
 
+/** After anything that may have reserved. */
+export const REREAD = 'b = out.buffer; v = out.view; p = out.position;';
+
 /** Makes room for `bytes` (an expression), and `rest` more for the columns that follow without asking. */
 export function reserveCode(bytes: string, rest: number): string {
   return `if (b.length - p < ${bytes} + ${rest}) {
-    out.position = p; out.reserve(${bytes} + ${rest}); b = out.buffer; p = out.position;
+    out.position = p; out.reserve(${bytes} + ${rest}); ${REREAD}
   }`;
 }
 

@@ -2,10 +2,13 @@ import { putEscaped } from '../../encode/json-bytes.ts';
 import {
   columnGroups,
   compile,
+  LITERAL_SPILL,
   literalCode,
-  marksCode,
   prefixBytes,
   prefixCode,
+  REREAD,
+  runEndCode,
+  runStartCode,
   textCode,
 } from './generated-code.ts';
 import type { PrefixedField, RowField } from './row-field.ts';
@@ -34,10 +37,10 @@ return {
     out.startRow();
     ${groups.map((_, g) => `at = write${g}(source, start, at, end, out);`).join('\n    ')}
     if (at > end) overrun();
-    out.reserve(${Math.max(live.length, dead.length)});
-    const b = out.buffer;
+    out.reserve(${Math.max(live.length, dead.length) + LITERAL_SPILL});
+    const { buffer: b, view: v } = out;
     let p = out.position;
-    ${marksCode(plan.layout, plan.fields.length)}
+    ${runEndCode(plan.layout, plan.fields.length)}
     if (deleted) { ${literalCode(dead)} } else { ${literalCode(live)} }
     out.position = p;
     out.commitRow();
@@ -60,7 +63,7 @@ return {
 }
 
 function writeGroup(plan: RowPlan, g: number, columns: readonly number[]): string {
-  let rest = 0;
+  let rest = LITERAL_SPILL;
   const parts = columns.toReversed().map((i) => {
     const code = writeColumn(plan, i, rest);
     rest += roomOf(plan, i);
@@ -68,7 +71,7 @@ function writeGroup(plan: RowPlan, g: number, columns: readonly number[]): strin
   });
   return `function write${g}(source, start, at, end, out) {
   out.reserve(${rest});
-  let b = out.buffer, p = out.position, n = 0;
+  let b = out.buffer, v = out.view, p = out.position, n = 0;
   ${parts.toReversed().join('\n  ')}
   out.position = p;
   return at;
@@ -89,8 +92,7 @@ function writeColumn(plan: RowPlan, i: number, rest: number): string {
   const field = plan.fields[i]!;
   if (prefix === undefined) return `if (!${isNull(i)}) { ${skipValue(field)} }`;
   const value = field.kind === 'fixed' ? fixedValue(i, field.size) : prefixedValue(i, field, rest);
-  return `${marksCode(plan.layout, i)}
-  ${prefixCode(i, prefix)}
+  return `${runEndCode(plan.layout, i)} ${prefixCode(i, prefix)} ${runStartCode(plan.layout, i)}
   if (${isNull(i)}) { ${literalCode('null')} } else { ${value} }`;
 }
 
@@ -104,7 +106,7 @@ function fixedValue(i: number, size: number): string {
 
 function prefixedValue(i: number, field: PrefixedField, rest: number): string {
   const read = `n = ${lengthCode(field.lengthBytes)}; at += ${field.lengthBytes}; if (n > end - at) overrun();`;
-  const reread = `out.reserve(${rest}); b = out.buffer; p = out.position;`;
+  const reread = `out.reserve(${rest}); ${REREAD}`;
   const call = `out.position = p; f${i}(out, source, at, at + n); ${reread}`;
   if (!field.utf8) return `${read} ${call} at += n;`;
   return `${read} ${textCode(call, rest)} at += n;`;

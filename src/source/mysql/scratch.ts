@@ -1,5 +1,6 @@
 import { JsonWriter } from '../../encode/json-writer.ts';
 
+const NOTHING = Buffer.alloc(0);
 const BYTES_MIN = 16 * 1024;
 const BYTES_KEPT_MAX = 4 * 1024 * 1024;
 
@@ -10,7 +11,7 @@ const BYTES_KEPT_MAX = 4 * 1024 * 1024;
 export class Scratch extends JsonWriter {
   /** Forgets the text; gives back what a huge value needed. */
   clear(): void {
-    if (this.buffer.length > BYTES_KEPT_MAX) this.buffer = Buffer.alloc(0);
+    if (this.buffer.length > BYTES_KEPT_MAX) this.adopt(NOTHING);
     this.position = 0;
   }
 
@@ -18,6 +19,6 @@ export class Scratch extends JsonWriter {
     const size = Math.max(BYTES_MIN, this.position + bytes, 2 * this.buffer.length);
     const larger = Buffer.allocUnsafeSlow(size);
     this.buffer.copy(larger, 0, 0, this.position);
-    this.buffer = larger;
+    this.adopt(larger);
   }
 }

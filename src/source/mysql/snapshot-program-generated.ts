@@ -2,10 +2,13 @@ import { putEscaped } from '../../encode/json-bytes.ts';
 import {
   columnGroups,
   compile,
+  LITERAL_SPILL,
   literalCode,
-  marksCode,
   prefixBytes,
   prefixCode,
+  REREAD,
+  runEndCode,
+  runStartCode,
   reserveCode,
   textCode,
 } from './generated-code.ts';
@@ -34,10 +37,10 @@ return function writeRow(source, start, end, out) {
   out.startRow();
   ${groups.map((_, g) => `at = write${g}(source, at, end, out);`).join('\n  ')}
   if (at !== end) malformed();
-  out.reserve(${tail.length});
-  const b = out.buffer;
+  out.reserve(${tail.length + LITERAL_SPILL});
+  const { buffer: b, view: v } = out;
   let p = out.position;
-  ${marksCode(plan.layout, plan.fields.length)}
+  ${runEndCode(plan.layout, plan.fields.length)}
   ${literalCode(tail)}
   out.position = p;
   out.commitRow();
@@ -52,7 +55,7 @@ function functionOf(field: SnapshotField): unknown {
 }
 
 function writeGroup(plan: SnapshotPlan, g: number, columns: readonly number[]): string {
-  let rest = 0;
+  let rest = LITERAL_SPILL;
   const parts = columns.toReversed().map((i) => {
     const field = plan.fields[i];
     if (field === undefined) return '';
@@ -63,7 +66,7 @@ function writeGroup(plan: SnapshotPlan, g: number, columns: readonly number[]): 
   });
   return `function write${g}(source, at, end, out) {
   out.reserve(${rest});
-  let b = out.buffer, p = out.position, n = 0;
+  let b = out.buffer, v = out.view, p = out.position, n = 0;
   ${parts.toReversed().join('\n  ')}
   out.position = p;
   return at;
@@ -72,8 +75,7 @@ function writeGroup(plan: SnapshotPlan, g: number, columns: readonly number[]): 
 
 /** `rest`: bytes that the group's later columns need at least; whoever reserves, reserves them too. */
 function writeColumn(plan: SnapshotPlan, i: number, field: SnapshotField, rest: number): string {
-  return `${marksCode(plan.layout, i)}
-  ${prefixCode(i, plan.layout.prefixes[i]!)}
+  return `${runEndCode(plan.layout, i)} ${prefixCode(i, plan.layout.prefixes[i]!)} ${runStartCode(plan.layout, i)}
   n = source[at++];
   if (n === ${NULL_MARK}) { ${literalCode('null')} } else {
     if (n > ${NULL_MARK}) { ${lengthCode()} }
@@ -90,7 +92,7 @@ function lengthCode(): string {
 }
 
 function valueCode(i: number, field: SnapshotField, rest: number): string {
-  const reread = `out.reserve(${rest}); b = out.buffer; p = out.position;`;
+  const reread = `out.reserve(${rest}); ${REREAD}`;
   const write = (call: string): string => `out.position = p; ${call}; ${reread}`;
   if (field.kind === 'write') return write(`f${i}(out, source, at, at + n)`);
   if (field.kind === 'utf8') return textCode(write('out.quotedUtf8(source, at, at + n)'), rest);
