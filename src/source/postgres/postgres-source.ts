@@ -106,6 +106,11 @@ export class PostgresSource implements Source {
     return position(await currentLsn(session));
   }
 
+  /** What a slot keeps begins with the slot. */
+  earliestPosition(): Promise<Position> {
+    return Promise.reject(new ProxyError('STATEMENT', "Invalid value for key 'offset': earliest"));
+  }
+
   async lagBytes(from: Position): Promise<number> {
     if (from.kind !== 'postgres') return -1;
     return Number((await currentLsn(await this.#session())) - BigInt(from.lsn));

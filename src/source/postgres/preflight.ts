@@ -1,6 +1,7 @@
 import { ProxyError, type FailureCode } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import type { TableSelection } from '../source.ts';
+import { selectNames } from '../table-selection.ts';
 import type { Session } from './connection.ts';
 import { publicationFindings, type PublicationName } from './publication.ts';
 import { readSlot } from './replication-slot.ts';
@@ -41,11 +42,13 @@ export async function preflight(
   if (all.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `No tables found in database ${names.schema}`);
   }
-  const tables = all.filter((table) =>
-    selection.include.length > 0
-      ? selection.include.includes(table.name)
-      : !selection.exclude.includes(table.name),
+  const selected = new Set(
+    selectNames(
+      all.map((table) => table.name),
+      selection,
+    ),
   );
+  const tables = all.filter((table) => selected.has(table.name));
   if (tables.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
   }

@@ -169,11 +169,8 @@ export class RowEncoder {
       if (stop < to !== i < last) throw this.#copyBroken();
       at = stop + 1;
     }
-    for (const mark of this.#endMarks) out.marks[mark] = p - out.rowStart;
-    const { words } = this.#tail;
-    for (let k = 0, q = p; k < words.length; k++, q += 4) view.setInt32(q, words[k]!);
-    out.position = p + this.#tail.length;
-    out.commitRow();
+    out.position = p;
+    this.end(out);
   }
 
   /** One view for each of the batch's chunks, which are megabytes. */
@@ -210,6 +207,61 @@ export class RowEncoder {
       writer.write(out, this.#scratch, 0, length);
     }
     return stop;
+  }
+
+  /**
+   * Begins the value of `column`: `TableBatch.startColumn`, with the name written four bytes at a time. For the log's rows,
+   * whose values come one by one: {@link value} or `out.null()`, and {@link end} after the last one.
+   */
+  begin(out: TableBatch, { marks, prefix }: WrittenColumn): void {
+    out.reserve(prefix.length + WORD);
+    const p = out.position;
+    for (let m = 0; m < marks.length; m++) out.marks[marks[m]!] = p - out.rowStart;
+    const view = this.#viewOf(out.buffer);
+    for (let k = 0, q = p; k < prefix.words.length; k++, q += 4) view.setInt32(q, prefix.words[k]!);
+    out.position = p + prefix.length;
+  }
+
+  /** Writes a value whose text is `b[from..to)`. */
+  value(
+    out: TableBatch,
+    { quick, writer }: WrittenColumn,
+    b: Buffer,
+    from: number,
+    to: number,
+  ): void {
+    const end = quickEnd(quick, b, from, to);
+    if (end >= 0) {
+      out.reserve(end - from + 2);
+      const { buffer } = out;
+      let p = out.position;
+      if (quick.quoted) buffer[p++] = QUOTE;
+      let at = from;
+      for (; at < end; at++) {
+        const c = b[at]!;
+        // A tab ends a value of COPY, but is one more thing to escape here.
+        if (CLASS[c] !== 0) break;
+        buffer[p++] = c;
+      }
+      if (at === end) {
+        if (quick.quoted) buffer[p++] = QUOTE;
+        out.position = p;
+        return;
+      }
+    }
+    writer.write(out, b, from, to);
+  }
+
+  /** Ends a row that is not deleted. */
+  end(out: TableBatch): void {
+    out.reserve(this.#tail.length + WORD);
+    const p = out.position;
+    for (const mark of this.#endMarks) out.marks[mark] = p - out.rowStart;
+    const { words } = this.#tail;
+    const view = this.#viewOf(out.buffer);
+    for (let k = 0, q = p; k < words.length; k++, q += 4) view.setInt32(q, words[k]!);
+    out.position = p + this.#tail.length;
+    out.commitRow();
   }
 
   /** Writes a row that deletes a key, given the text of its values in the key's order. */

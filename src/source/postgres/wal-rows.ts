@@ -92,12 +92,12 @@ export class WalRows {
         if (old === undefined) return false;
         ({ kind, from, to } = old);
       }
-      out.startColumn(column.index);
+      encoder.begin(out, column);
       if (kind === VALUE.NULL) out.null();
-      else column.writer.write(out, b, from, to);
+      else encoder.value(out, column, b, from, to);
     }
     cursor.finish();
-    out.endRow(false);
+    encoder.end(out);
     return true;
   }
 

@@ -30,10 +30,14 @@ interface Transaction {
   readonly skip: number;
 }
 
-interface Parts {
-  readonly reader: WalReader;
-  readonly relations: WalRelations;
-  readonly reread: RowReread;
+/** What the stream is made of; as wide as it is used, so that a test can stand in for the server. */
+export interface StreamParts {
+  readonly reader: Pick<
+    WalReader,
+    'queue' | 'advance' | 'wait' | 'confirm' | 'ask' | typeof Symbol.asyncDispose
+  >;
+  readonly relations: Pick<WalRelations, 'get' | 'learn'>;
+  readonly reread: Pick<RowReread, 'size' | 'full' | 'want' | 'fill'>;
   /** @throws ProxyError when a table was dropped, or left the publication: no message of the log says so. */
   readonly verify: () => Promise<void>;
 }
@@ -45,7 +49,7 @@ interface Parts {
  * server: it is confirmed up to the transaction's start.
  */
 export class PostgresChangeStream implements ChangeStream {
-  readonly #parts: Parts;
+  readonly #parts: StreamParts;
   readonly #rows: WalRows;
   #at: PostgresPosition;
   #tx: Transaction | undefined;
@@ -57,7 +61,7 @@ export class PostgresChangeStream implements ChangeStream {
   #held: ProxyError | undefined;
   #verifiedAt = Date.now();
 
-  constructor(parts: Parts, from: PostgresPosition) {
+  constructor(parts: StreamParts, from: PostgresPosition) {
     this.#parts = parts;
     this.#at = from;
     if (from.event > 0) this.#resume = from;
