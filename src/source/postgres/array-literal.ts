@@ -8,6 +8,11 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const EQUALS = 0x3d;
 const BRACKET = 0x5b;
+const BRACKET_CLOSE = 0x5d;
+const COMMA = 0x2c;
+/** What the walk has just passed, besides OPEN and COMMA. */
+const START = 0;
+const VALUE = 1;
 
 /**
  * Writes one element whose text is `b[from..to)`. Called with `-1 - start` of the whole literal
@@ -38,33 +43,34 @@ export function writeArray(
     if (at === 0 || at > to) throw broken();
   }
   let depth = 0;
-  let first = true;
-  while (at < to) {
+  let after = START;
+  while (at < to && !(after === VALUE && depth === 0)) {
     const c = b[at]!;
     if (c === OPEN) {
-      if (!first) throw broken();
+      if (after === VALUE) throw broken();
       if (++depth > form.depth) element(out, b, -1 - from, to);
       out.byte(BRACKET);
       at++;
+      after = OPEN;
     } else if (c === CLOSE) {
-      if (--depth < 0) throw broken();
-      out.byte(0x5d);
+      if (after !== OPEN && after !== VALUE) throw broken();
+      depth--;
+      out.byte(BRACKET_CLOSE);
       at++;
-      first = false;
-      if (depth === 0) break;
+      after = VALUE;
     } else if (c === form.delimiter) {
-      if (first || depth === 0) throw broken();
-      out.byte(0x2c);
+      if (after !== VALUE) throw broken();
+      out.byte(COMMA);
       at++;
-      first = true;
+      after = COMMA;
     } else {
-      if (!first || depth === 0) throw broken();
+      if (after !== OPEN && after !== COMMA) throw broken();
       if (depth !== form.depth) element(out, b, -1 - from, to);
       at = c === QUOTE ? quoted(out, b, at, to, element) : bare(out, form, b, at, to, element);
-      first = false;
+      after = VALUE;
     }
   }
-  if (depth !== 0 || at !== to) throw broken();
+  if (depth !== 0 || after !== VALUE || at !== to) throw broken();
 }
 
 /** An element in quotes, in which a backslash makes the next byte stand for itself. */
