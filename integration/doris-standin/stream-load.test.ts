@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import type { Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -124,6 +125,35 @@ describe('headers and framing', () => {
       'Fail',
     );
   });
+});
+
+/** Sends the headers of a load alone and waits: for `100 Continue`, or for the end of it. */
+function waitForContinue(address: string, headers: Record<string, string>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(`http://${address}/api/d/t/_stream_load`, {
+      method: 'PUT',
+      headers: {
+        authorization: basic('root'),
+        expect: '100-continue',
+        format: 'json',
+        'content-length': '8',
+        ...headers,
+      },
+    });
+    outgoing.on('continue', () => {
+      resolve('continue');
+      outgoing.destroy();
+    });
+    outgoing.on('response', (response) => resolve(`answer ${response.statusCode}`));
+    outgoing.on('error', reject);
+    outgoing.flushHeaders();
+  });
+}
+
+test('100 Continue comes from a BE that takes the load, and from nobody else', async () => {
+  expect(await waitForContinue(standin.be, {})).toBe('continue');
+  expect(await waitForContinue(standin.be, { format: 'csv' })).toBe('answer 200');
+  expect(await waitForContinue(standin.http, {})).toBe('answer 307');
 });
 
 describe('rows', () => {
