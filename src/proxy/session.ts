@@ -218,9 +218,10 @@ export class Session {
     }
     const client = this.#client;
     const more = client.write(bytes);
-    // Written at once almost always; otherwise the bytes are in flight and must not be overwritten.
-    if (client.writableLength > 0) this.#frontend?.giveBufferAway();
+    // Written at once almost always. Otherwise the bytes are in flight: either nothing is read until they are out, or
+    // the next read goes elsewhere.
     if (!more) client.once('drain', () => this.#frontend?.socket.resume());
+    else if (client.writableLength > 0) this.#frontend?.giveBufferAway();
     if (this.#walker.pending === 0) this.#answered();
     else if (this.#walker.infile) this.#fileAsked();
     if (this.#walker.lost !== undefined) this.#becomePipe(this.#walker.lost);

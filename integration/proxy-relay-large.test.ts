@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createConnection } from 'mysql2';
+import type { ResultSetHeader, RowDataPacket } from 'mysql2';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { available, startMariadb } from './servers.ts';
+import type { MysqlServer } from './servers.ts';
+import { run, ServerProcess } from './support/server-process.ts';
+import { expectEqual, findPyMysql, onEach, TestRelay } from './support/test-relay.ts';
+
+/** The checklist of wire.md §6, the lines about size: directly and through the proxy, with equal outputs. */
+
+const python = await findPyMysql();
+
+/** Row counts and checksums of eight different results, read at the same time at different speeds. */
+const digests = async (port: number): Promise<string[]> =>
+  Promise.all(
+    Array.from({ length: 8 }, async (_, i) => {
+      const connection = createConnection({
+        host: '127.0.0.1',
+        port,
+        user: 'bench',
+        password: 'secret',
+      });
+      const sql = `select seq, repeat(char(65 + (seq + ${i}) % 26), 1 + seq % ${500 + i}) from mysql.seq_1_to_20000`;
+      const hash = createHash('sha256');
+      let rows = 0;
+      for await (const row of connection.query({ sql, rowsAsArray: true }).stream()) {
+        hash.update((row as unknown[]).join());
+        if (++rows % (1000 + i) === 0) await sleep(i);
+      }
+      connection.destroy();
+      return `${rows} ${hash.digest('hex')}`;
+    }),
+  );
+
+describe.runIf(available('mariadb'))('large statements and results', () => {
+  let server: MysqlServer;
+  let proxy: TestRelay;
+  let ports: readonly number[];
+
+  beforeAll(async () => {
+    server = await startMariadb(['--local-infile=1', '--max-allowed-packet=256M']);
+    proxy = await TestRelay.open(server.port);
+    ports = [server.port, proxy.port];
+    await server.query("create user bench@'%' identified by 'secret'");
+    await server.query("grant all on *.* to bench@'%'");
+    await server.query("create user nobody@'%'");
+    await server.query("create user other@'%' identified by 'different'");
+    await server.query('create database d');
+  });
+
+  afterAll(async () => {
+    await proxy?.[Symbol.asyncDispose]();
+    await server?.[Symbol.asyncDispose]();
+    expect(proxy.warnings).toEqual([]);
+  });
+
+  test('15a: eight large results at once, slowly read, are right in every byte', async () => {
+    expectEqual([await digests(server.port), await digests(proxy.port)]);
+  });
+
+  test('16: a result of 500 MB to a slow reader stays out of the memory', async () => {
+    const relay = new ServerProcess({
+      program: process.execPath,
+      args: [
+        '--import',
+        'tsx',
+        `${import.meta.dirname}/bench/relay.ts`,
+        '--serve',
+        `${server.port}`,
+      ],
+    });
+    const [line] = (await once(relay.child.stdout!, 'data')) as [Buffer];
+    const connection = createConnection({
+      host: '127.0.0.1',
+      port: Number(line.toString()),
+      user: 'bench',
+      password: 'secret',
+    });
+    const rss = (): number =>
+      Number(
+        /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${relay.child.pid}/status`, 'latin1'))?.[1],
+      ) / 1024;
+    await new Promise((resolve) => {
+      connection.query("select repeat('x', 1000) from mysql.seq_1_to_20000", resolve);
+    });
+    const before = rss();
+    let most = before;
+    const { stream } = connection as unknown as { stream: Readable };
+    let bytes = 0;
+    const received = new Promise<void>((resolve) => {
+      stream.removeAllListeners('data');
+      stream.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        most = Math.max(most, rss());
+        stream.pause();
+        setTimeout(() => stream.resume(), bytes < 40_000_000 ? 5 : 0);
+        if (bytes > 500_000_000) resolve();
+      });
+    });
+    connection.query("select repeat('x', 1000) from mysql.seq_1_to_500000");
+    await received;
+    stream.removeAllListeners();
+    stream.destroy();
+    await relay.kill();
+    console.log(
+      `RSS of the proxy: ${Math.round(before)} MB before, at most ${Math.round(most)} MB`,
+    );
+    expect(most - before).toBeLessThan(20);
+  });
+
+  test('17: statements of 20 and 40 MB, a row of 40 MB', async () => {
+    expectEqual(
+      await onEach(ports, {}, async (connection) => {
+        const lengths: unknown[] = [];
+        for (const megabytes of [20, 40]) {
+          const sql = `select length('${'x'.repeat(megabytes * 1_000_000)}') as n`;
+          lengths.push((await connection.query(sql))[0]);
+        }
+        const [rows] = await connection.query<RowDataPacket[]>("select repeat('y', 40000000) as v");
+        lengths.push(createHash('sha256').update(String(rows[0]?.['v'])).digest('hex'));
+        return lengths;
+      }),
+    );
+  });
+
+  test('19: LOAD DATA LOCAL of more than 4 MB whose lines are job statements', async () => {
+    proxy.inspected.length = 0;
+    const count = expectEqual(
+      await onEach(ports, { database: 'd' }, async (connection) => {
+        await connection.query('create or replace table loaded (v varchar(200))');
+        const block = Buffer.from("\x03DROP JOB WHERE jobname = 'x'\n".repeat(600));
+        const [done] = await connection.query<ResultSetHeader>({
+          sql: "load data local infile 'x' into table loaded",
+          infileStreamFactory: () => Readable.from(Array.from({ length: 400 }, () => block)),
+        });
+        const [rows] = await connection.query('select count(*) as n from loaded');
+        return [done.affectedRows, rows];
+      }),
+    );
+    expect(count).toEqual([240_000, [{ n: 240_000 }]]);
+    expect(proxy.inspected).toEqual([]);
+  });
+
+  test.runIf(python)('17, 21 with PyMySQL, which is strict about sequence ids', async () => {
+    const script = `
+import sys, pymysql, hashlib
+from pymysql.constants import CLIENT
+c = pymysql.connect(host='127.0.0.1', port=int(sys.argv[1]), user='bench', password='secret', client_flag=CLIENT.MULTI_STATEMENTS, max_allowed_packet=256*1024*1024)
+cur = c.cursor()
+cur.execute('select 1; select 2')
+print(cur.fetchall()); cur.nextset(); print(cur.fetchall())
+for mb in (20, 40):
+    cur.execute("select length('" + 'x' * (mb * 1000000) + "')")
+    print(cur.fetchall())
+for n in (16777209, 16777210, 16777211):
+    cur.execute("select length('" + 'x' * (n - 17) + "')")
+    print(cur.fetchall())
+cur.execute("select repeat('y', 40000000)")
+print(hashlib.sha256(cur.fetchone()[0].encode()).hexdigest())
+cur.execute("begin"); cur.execute("select @@autocommit, @@in_transaction"); print(cur.fetchall())
+try:
+    cur.execute('selec 1')
+except pymysql.err.ProgrammingError as e:
+    print(e.args)
+`;
+    const results: unknown[] = [];
+    for (const port of ports) {
+      results.push(await run({ program: python ?? '', args: ['-c', script, `${port}`] }));
+    }
+    expect(expectEqual(results)).toMatchObject({ code: 0, stderr: '' });
+  });
+});

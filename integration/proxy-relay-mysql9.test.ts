@@ -1,0 +1,116 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { available, mysqlCli, startMysql } from './servers.ts';
+import type { MysqlServer } from './servers.ts';
+import { mysqlProgram } from './support/programs.ts';
+import { comparable, TestRelay, type CliResult } from './support/test-relay.ts';
+
+/** The checklist of wire.md §6, the lines about MySQL 9 and its client. */
+
+describe.runIf(available('mysql'))('MySQL 9 as the FE', () => {
+  let server: MysqlServer;
+  let proxy: TestRelay;
+
+  beforeAll(async () => {
+    server = await startMysql();
+    proxy = await TestRelay.open(server.port);
+  });
+
+  afterAll(async () => {
+    await proxy?.[Symbol.asyncDispose]();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  const cli = async (args: readonly string[], input = ''): Promise<CliResult[]> => {
+    const results: CliResult[] = [];
+    for (const port of [server.port, proxy.port]) {
+      const login = ['-h127.0.0.1', `-P${port}`, `-u${server.user}`, `-p${server.password}`];
+      results.push(comparable(await mysqlCli([...login, ...args], input)));
+    }
+    return results;
+  };
+
+  test('3: caching_sha2_password without TLS, the full login with the public key and the fast one', async () => {
+    const args = [
+      '--ssl-mode=DISABLED',
+      '--get-server-public-key',
+      '-N',
+      '-e',
+      'select current_user()',
+    ];
+    for (const _ of ['full', 'fast']) {
+      if (_ === 'full') await server.query('flush privileges');
+      const [direct, relayed] = await cli(args);
+      expect(relayed).toEqual(direct);
+      expect(relayed).toMatchObject({ code: 0, stdout: 'root@%\n' });
+    }
+    // And the full one through the proxy first.
+    await server.query('flush privileges');
+    const login = ['-h127.0.0.1', `-P${proxy.port}`, '-uroot', `-p${server.password}`];
+    expect(await mysqlCli([...login, ...args])).toMatchObject({ code: 0, stdout: 'root@%\n' });
+  });
+
+  test('8: TLS demanded where there is none fails at once, preferred it does not', async () => {
+    const login = ['-h127.0.0.1', `-P${proxy.port}`, '-uroot', `-p${server.password}`];
+    const demanded = await mysqlCli([...login, '--ssl-mode=REQUIRED', '-e', 'select 1']);
+    expect(demanded.stderr).toContain('2026');
+    const preferred = await mysqlCli([
+      ...login,
+      '--ssl-mode=PREFERRED',
+      '--get-server-public-key',
+      '-N',
+      '-e',
+      'select 1',
+    ]);
+    expect(preferred).toMatchObject({ code: 0, stdout: '1\n' });
+  });
+
+  test('10: asked for compression, the session is uncompressed', async () => {
+    const [, relayed] = await cli([
+      '--ssl-mode=DISABLED',
+      '--get-server-public-key',
+      '--compression-algorithms=zlib,zstd,uncompressed',
+      '-N',
+      '-e',
+      "show session status like 'Compression'",
+    ]);
+    expect(relayed).toMatchObject({ code: 0, stdout: 'Compression\tOFF\n' });
+  });
+
+  test('11: query attributes do not disturb the statement', async () => {
+    const args = ['--ssl-mode=DISABLED', '--get-server-public-key', '-N'];
+    const [, relayed] = await cli(args, 'query_attributes a 1;\nselect 42;\n');
+    expect(relayed).toMatchObject({ code: 0 });
+    expect(relayed?.stdout).toContain('42');
+  });
+
+  test('33: Ctrl-C in the client ends the statement and not the session', async () => {
+    const { program, args } = mysqlProgram('usr/bin/mysql', [
+      '--no-defaults',
+      '-h127.0.0.1',
+      `-P${proxy.port}`,
+      '-uroot',
+      `-p${server.password}`,
+      '--ssl-mode=DISABLED',
+      '--get-server-public-key',
+      '-N',
+      '-v',
+    ]);
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stdin.write('select sleep(30);\n');
+    const running =
+      "select count(*) as n from information_schema.processlist where info like 'select sleep(30)%'";
+    await expect.poll(async () => (await server.query<{ n: number }>(running))[0]?.n).toBe(1);
+    child.kill('SIGINT');
+    await expect
+      .poll(async () => (await server.query<{ n: number }>(running))[0]?.n, { timeout: 5000 })
+      .toBe(0);
+    child.stdin.end();
+    await once(child, 'close');
+    expect(output).toContain('sleep(30)');
+  });
+});
