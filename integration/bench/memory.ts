@@ -20,7 +20,7 @@ const SLOW_MS = 1_000;
 
 /** Statements of the two dialects; each table has its key column `id`. */
 interface Dialect {
-  fill(): Promise<void>;
+  readonly fill: () => Promise<void>;
   readonly createJob: string;
   /** Changes every row of `rows8`. */
   readonly change: string;
@@ -70,6 +70,10 @@ async function peakMb(pid: number, done: () => Promise<boolean>): Promise<number
   }
 }
 
+function report(what: string, mb: number): void {
+  console.log(`${what.padEnd(44)}${mb.toFixed(0).padStart(5)} MB`);
+}
+
 async function main(kind: 'mariadb' | 'mysql' | 'postgres18'): Promise<void> {
   await using end = await EndToEnd.open(kind);
   const { fill, createJob, change, wide } = dialect(end);
@@ -90,8 +94,6 @@ async function main(kind: 'mariadb' | 'mysql' | 'postgres18'): Promise<void> {
     return (JSON.parse(row?.['LoadStatistic'] ?? '{}') as { scannedRows: number }).scannedRows;
   };
   const { pid } = end.proxy;
-  const report = (what: string, mb: number): void =>
-    console.log(`${what.padEnd(44)}${mb.toFixed(0).padStart(5)} MB`);
 
   console.log(`${kind}, every load ${SLOW_MS} ms late\n`);
   report('at rest, no job', residentMb(pid));
