@@ -24,6 +24,7 @@ export class LogCursor {
   #file: string;
   /** Behind the last event, as a 64-bit offset: headers have its low 32 bits only. */
   #end: number;
+  #endBefore: number;
   #groupStart: number;
   #groupGtid: string | undefined;
   #inGroup = false;
@@ -37,6 +38,7 @@ export class LogCursor {
     this.#sameServer = from.serverUuid === '' || from.serverUuid === start.serverUuid;
     this.#file = from.file;
     this.#end = from.pos;
+    this.#endBefore = from.pos;
     this.#groupStart = from.pos;
     this.#serverId = from.serverId;
     this.#tsSec = from.tsSec;
@@ -66,12 +68,18 @@ export class LogCursor {
 
   /** Notes an event of the file. The server's own insertions (heartbeats, the repeated Format description) have no place in it. */
   pass(header: EventHeader): void {
+    this.#endBefore = this.#end;
     if (header.artificial) return;
     if (header.timestampSec !== 0) this.#tsSec = header.timestampSec;
     this.#serverId = String(header.serverId);
     if (header.nextPosition !== 0) this.#end = extend(header.nextPosition, this.#end);
     // Some MariaDB versions leave the offset out inside of a transaction; outside it marks the repeated Format description.
     else if (this.#inGroup && !HEARTBEATS.has(header.code)) this.#end += header.size;
+  }
+
+  /** The event just passed could not be read: {@link position} is in front of it again. */
+  stepBack(): void {
+    this.#end = this.#endBefore;
   }
 
   rotate(file: string, position: number): void {

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as abortableDelay } from 'node:timers/promises';
 import type { Batch } from '../../encode/batch.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
@@ -22,6 +22,9 @@ const DUMP_OFFSET_MAX = 0xffff_ffff;
 /** Inside of a transaction there is nothing to do but wait; the reader notices when the server is gone. */
 const INSIDE_MS = 60_000;
 
+/** Between two calls of a caller that waits for something else with a batch that will not grow, in milliseconds. */
+const LAST_FILL_MS = 50;
+
 export interface StreamParts {
   readonly endpoint: MysqlEndpoint;
   readonly server: ServerFacts;
@@ -42,6 +45,8 @@ export class MysqlStream implements ChangeStream {
   #skipTo: number;
   #bytesInTurn = 0;
   #dead: unknown;
+  /** Where the batch ends that was handed over because of `#dead`. */
+  #lastFill: Fill | undefined;
 
   private constructor(reader: BinlogReader, parts: StreamParts, plan: Plan) {
     const { server, from } = parts;
@@ -68,8 +73,15 @@ export class MysqlStream implements ChangeStream {
   /**
    * See {@link ChangeStream.fill}. A transaction is cut when it alone has put `rowsMax` or `bytesMax` into this batch, so a
    * batch holds at most twice the limits and one event.
+   *
+   * In front of something that cannot be read or carried over, what is in the batch is handed over first; the error
+   * is thrown when the caller comes with an empty batch.
    */
   async fill(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill> {
+    if (this.#lastFill !== undefined && !batch.empty) {
+      await abortableDelay(LAST_FILL_MS, undefined, { signal });
+      return this.#lastFill;
+    }
     if (this.#dead !== undefined) throw this.#dead;
     try {
       return await this.#fill(new FillState(this.#cursor, batch, limit), signal);
@@ -108,10 +120,18 @@ export class MysqlStream implements ChangeStream {
   /** Reads what has come, without a promise for each event; undefined when nothing is left or the event loop is due. */
   #drain(state: FillState): Fill | undefined {
     while (this.#bytesInTurn < TURN_BYTES) {
-      const event = this.#next();
-      if (event === undefined) return undefined;
-      const fill = state.after(this.#read(event, state.batch));
-      if (fill !== undefined) return fill;
+      try {
+        const event = this.#next();
+        if (event === undefined) return undefined;
+        const fill = state.after(this.#read(event, state.batch));
+        if (fill !== undefined) return fill;
+      } catch (error) {
+        if (!(error instanceof ProxyError) || !state.canEndHere) throw error;
+        this.#cursor.stepBack();
+        this.#dead = error;
+        this.#lastFill = { to: this.#cursor.position() };
+        return this.#lastFill;
+      }
     }
     return undefined;
   }
@@ -180,6 +200,15 @@ class FillState {
     this.#firstMs = batch.empty ? undefined : this.#startMs;
     this.#rowsBefore = batch.rows;
     this.#bytesBefore = batch.bytes;
+  }
+
+  /**
+   * Whether the batch can be loaded as it is when the next event cannot be read: it has rows, all of complete transactions
+   * (the open one may be the damaged one), and is not a recorded range, which ends at its recorded place and nowhere else.
+   */
+  get canEndHere(): boolean {
+    const { batch } = this;
+    return this.#until === undefined && !batch.empty && batch.rows === this.#rowsBefore;
   }
 
   /** A recorded range can be empty. */

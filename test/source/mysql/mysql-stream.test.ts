@@ -202,6 +202,25 @@ test.each([
   },
 );
 
+test('what a batch holds in front of a DDL statement is handed over, before the error is thrown', async () => {
+  const log = new FakeLog('binlog.000001');
+  log.insert([[1, 'a']]);
+  const end = log.at;
+  log.query('ALTER TABLE t ADD COLUMN c INT');
+  await using server = await serve(log);
+  await using stream = await open(server, position(4));
+  const batch = new Batch();
+  // A caller whose load before is under way comes again with the same batch.
+  for (let call = 0; call < 3; call++) {
+    const { to } = await stream.fill(batch, { ...LIMIT, ageMs: 10_000 }, never);
+    expect([to, batch.rows]).toEqual([expect.objectContaining({ pos: end, event: 0 }), 1]);
+  }
+  expect(ids(batch)).toEqual([1]);
+  for (let call = 0; call < 2; call++) {
+    await expect(stream.fill(batch, LIMIT, never)).rejects.toMatchObject({ code: 'SOURCE_DDL' });
+  }
+});
+
 test('an unknown event that the server calls ignorable is passed over', async () => {
   const log = new FakeLog('binlog.000001');
   log.raw(200, Buffer.alloc(8), 0x80);
