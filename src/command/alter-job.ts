@@ -1,6 +1,6 @@
 import type { Along } from '../catalog/catalog.ts';
 import { ProxyError } from '../model/error.ts';
-import type { Job, Properties } from '../model/job.ts';
+import type { Job, Properties, Task } from '../model/job.ts';
 import type { AlterJob, PropertyList } from '../sql/job-statement.ts';
 import type { JobStore } from './job-parts.ts';
 import { parseOffsetJson } from './offset-json.ts';
@@ -81,7 +81,7 @@ export function expectPaused(job: Job): void {
   if (job.status !== 'PAUSED') throw refuse('Only PAUSED job can be altered');
 }
 
-/** A new position makes tasks whose outcome is in doubt pointless: settling them would move the position back. */
+/** A new position makes tasks of the log whose outcome is in doubt pointless: settling them would move the position back. */
 function alongOf(
   catalog: JobStore,
   job: Job,
@@ -90,8 +90,13 @@ function alongOf(
 ): Along {
   return {
     ...(password === undefined ? {} : { password }),
-    ...(offset === undefined ? {} : { settled: catalog.intents(job.id).map((task) => task.id) }),
+    ...(offset === undefined ? {} : { intents: catalog.intents(job.id).map(abandoned) }),
   };
+}
+
+/** Not forgotten: a load that still runs must not become visible after newer rows. */
+function abandoned(task: Task): Task {
+  return task.range.kind === 'stream' ? { ...task, abandoned: true } : task;
 }
 
 function checkJobChange(job: Job, list: PropertyList): void {

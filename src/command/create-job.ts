@@ -19,8 +19,8 @@ import {
 } from './properties.ts';
 import type { Rights } from './rights.ts';
 
-/** Where a new job starts. */
-type Start = 'initial' | 'latest' | { readonly offset: string };
+/** Where a new job starts (job-sql.md §5.3). */
+type Start = 'initial' | 'snapshot' | 'latest' | 'earliest' | { readonly position: Position };
 
 /** A table that Doris does not have yet. */
 interface MissingTable {
@@ -65,7 +65,7 @@ export class JobCreator {
       canceledTaskCount: 0,
       statistic: { scannedRows: 0, loadBytes: 0 },
       tables: [],
-      snapshotPending: start === 'initial',
+      snapshotPending: start === 'initial' || start === 'snapshot',
       epoch: 1,
     };
     {
@@ -109,15 +109,12 @@ export class JobCreator {
     await this.#missingTables(draft, tables, rights);
     const made: string[] = [];
     try {
-      const position = await startPosition(source, draft.sourceType, start);
+      const position = await startPosition(source, tables, start);
       const job: Job = {
         ...draft,
         tables,
-        position,
-        // What is shown and altered later is the list that was found, not the wish for all tables.
-        sourceProperties: withDefault(draft.sourceProperties, 'include_tables', () =>
-          tables.map((table) => table.name).join(','),
-        ),
+        ...(position === undefined ? {} : { position }),
+        sourceProperties: withFoundTables(draft.sourceProperties, tables),
       };
       await this.#oneAtATime(async () => {
         this.#expectFreeName(draft.name);
@@ -196,23 +193,52 @@ export class JobCreator {
   }
 }
 
-async function startPosition(source: Source, type: SourceType, start: Start): Promise<Position> {
-  if (start === 'initial') return await source.safePosition();
-  if (start === 'latest') return await source.latestPosition();
-  return parseOffsetJson(type, start.offset);
+/** Undefined for a job that ends with the copy: it needs no place in the log, and in Postgres no slot. */
+async function startPosition(
+  source: Source,
+  tables: readonly TableSpec[],
+  start: Start,
+): Promise<Position | undefined> {
+  switch (start) {
+    case 'snapshot':
+      return undefined;
+    case 'initial':
+      return await source.safePosition();
+    case 'latest':
+      return await source.latestPosition();
+    case 'earliest':
+      return await source.earliestPosition();
+    default:
+  }
+  // Makes what a stream needs at the source. Then the place is tried: its sender should learn now that the server lacks it.
+  await source.latestPosition();
+  try {
+    await using _stream = await source.openStream(tables, start.position);
+  } catch (cause) {
+    if (!(cause instanceof ProxyError)) throw cause;
+    const message = `Failed to init source reader, error: ${cause.message}`;
+    throw new ProxyError(cause.code, message, { cause });
+  }
+  return start.position;
 }
 
 function readStart(type: SourceType, offset: string): Start {
-  const mode = offset.toLowerCase();
-  if (mode === 'initial' || mode === 'latest') return mode;
-  if (mode === 'earliest' && type === 'POSTGRES') {
-    throw refuse(`Invalid value for key 'offset': ${offset}`);
-  }
-  if (mode.startsWith('{') && type === 'MYSQL') {
-    parseOffsetJson(type, offset);
-    return { offset };
-  }
-  throw refuse(`offset '${offset}' is not supported yet for ${type}; use 'initial' or 'latest'`);
+  const mode = offset.trim().toLowerCase();
+  if (mode.startsWith('{')) return { position: parseOffsetJson(type, offset) };
+  if (mode === 'initial' || mode === 'snapshot' || mode === 'latest') return mode;
+  if (mode === 'earliest' && type === 'MYSQL') return mode;
+  throw refuse(`Invalid value for key 'offset': ${offset}`);
+}
+
+/**
+ * What is shown and altered later is the list that was found, not a wish for all tables or for a pattern. A list of names
+ * that were all found stays as it was written.
+ */
+function withFoundTables(properties: Properties, tables: readonly TableSpec[]): Properties {
+  const found = tables.map((table) => table.name);
+  const wanted = new Set(tableSelection(properties).include);
+  if (wanted.size === found.length && found.every((name) => wanted.has(name))) return properties;
+  return { ...properties, include_tables: found.join(',') };
 }
 
 function readSourceType(written: string): SourceType {

@@ -1,12 +1,13 @@
-import { taskLabel, type Job, type Properties, type Task } from '../model/job.ts';
+import { endsWithCopy, taskLabel, type Job, type Properties, type Task } from '../model/job.ts';
 import { javaMapOrder, type Entry } from './java-map.ts';
 import { currentOffsetJson, endOffsetJson, runningOffsetJson, splitsJson } from './offset-json.ts';
+import type { TimeText } from './time-zone.ts';
 
 /** How the manual prints a value that is missing: these two characters, not NULL (job-sql.md §3.3). */
 const MISSING = String.raw`\N`;
 
-/** A job's row of `jobs()`, in the order of its columns. Times are in this process' time zone. */
-export function jobRow(job: Job): readonly string[] {
+/** A job's row of `jobs()`, in the order of its columns. */
+export function jobRow(job: Job, timeText: TimeText): readonly string[] {
   const { scannedRows, loadBytes } = job.statistic;
   return [
     String(job.id),
@@ -31,7 +32,7 @@ export function jobRow(job: Job): readonly string[] {
 }
 
 /** A task's row of `tasks()`, in the order of its columns. */
-export function taskRow(job: Job, task: Task): readonly string[] {
+export function taskRow(job: Job, task: Task, timeText: TimeText): readonly string[] {
   const { scannedRows, loadBytes } = task.statistic;
   const started = task.status !== 'PENDING';
   return [
@@ -54,7 +55,7 @@ export function taskRow(job: Job, task: Task): readonly string[] {
 
 /** Before the first commit Doris has no offset, unless a statement has set one. */
 function currentOffset(job: Job): string {
-  if (job.snapshotPending && !('offset' in job.jobProperties)) {
+  if ((job.snapshotPending || endsWithCopy(job)) && !('offset' in job.jobProperties)) {
     return job.lastSplits === undefined ? MISSING : splitsJson(job.lastSplits);
   }
   const known = job.succeedTaskCount > 0 || 'offset' in job.jobProperties;
@@ -85,15 +86,4 @@ function propertiesJson(properties: Properties): string {
   if (entries.length === 0) return MISSING;
   const pairs = javaMapOrder(entries);
   return `{${pairs.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`;
-}
-
-function two(value: number): string {
-  return String(value).padStart(2, '0');
-}
-
-/** `yyyy-MM-dd HH:mm:ss`. */
-function timeText(ms: number): string {
-  const time = new Date(ms);
-  const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
-  return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }

@@ -25,22 +25,27 @@ export function endOffsetJson(position: Position): string {
   return javaMapJson(mysqlEntries({ ...rest, serverId: '', tsSec: 0 }, true));
 }
 
-/** A list of snapshot splits: `CurrentOffset` during the snapshot, and `RunningOffset` of its tasks. Their fields have a fixed order. */
-export function splitsJson(splits: readonly SnapshotSplit[]): string {
-  const fields = splits.map((split) => ({
-    tableId: split.tableId,
-    splitKey: split.splitKey,
-    splitStart: split.splitStart,
-    splitEnd: split.splitEnd,
-    splitId: split.splitId,
-  }));
-  return escapeHtml(JSON.stringify(fields));
+/**
+ * A list of snapshot splits: `CurrentOffset` during the snapshot, and `RunningOffset` of its tasks. Their fields have a fixed
+ * order; the watermark is shown once they are loaded.
+ */
+export function splitsJson(splits: readonly SnapshotSplit[], loaded = true): string {
+  const entries = splits.map((split) => {
+    const { tableId, splitKey, splitStart, splitEnd, splitId, highWatermark } = split;
+    const range = JSON.stringify({ tableId, splitKey, splitStart, splitEnd }).slice(0, -1);
+    const mark =
+      loaded && highWatermark !== undefined
+        ? `,"highWatermark":${endOffsetJson(highWatermark)}`
+        : '';
+    return `${escapeHtml(range)}${mark},"splitId":${escapeHtml(JSON.stringify(splitId))}}`;
+  });
+  return `[${entries.join(',')}]`;
 }
 
 /** `RunningOffset` of a task that has started (job-sql.md §3.6). The end is shown once it is reached. */
 export function runningOffsetJson(task: Pick<Task, 'range' | 'status'>): string {
   const { range } = task;
-  if (range.kind === 'snapshot') return splitsJson(range.splits);
+  if (range.kind === 'snapshot') return splitsJson(range.splits, task.status === 'SUCCESS');
   const start = javaMapJson([...positionEntries(range.from), STREAM_SPLIT]);
   const entries: Entry<string>[] = [
     ['startOffset', start],
@@ -103,7 +108,7 @@ function escapeHtml(json: string): string {
 }
 
 /**
- * The position that `PROPERTIES('offset'='{...}')` names: `{"file":"binlog.000001","pos":"154"}` or `{"lsn":"12345678"}`.
+ * The position that an offset names: `{"file":"binlog.000001","pos":"154"}`, `{"gtids":"<set>"}`, or `{"lsn":"12345678"}`.
  * Whether the server still has it shows when the job reads.
  *
  * @throws ProxyError STATEMENT (job-sql.md §6)
@@ -118,14 +123,15 @@ export function parseOffsetJson(type: SourceType, text: string): Position {
     return { kind: 'postgres', lsn, event: 0, txId: map.get('txId') ?? '', tsUsec: '0' };
   }
   const file = map.get('file') ?? '';
-  const pos = Number(map.get('pos') ?? Number.NaN);
+  const gtids = map.get('gtids') ?? '';
   // 4 is the first event of every binlog file.
-  if (file === '' || !Number.isSafeInteger(pos) || pos < 4) throw invalid;
+  const pos = Number(map.get('pos') ?? (file === '' ? 4 : Number.NaN));
+  if ((file === '' && gtids === '') || !Number.isSafeInteger(pos) || pos < 4) throw invalid;
   return {
     kind: 'mysql',
     file,
     pos,
-    gtids: map.get('gtids') ?? '',
+    gtids,
     event: 0,
     serverId: '',
     serverUuid: '',

@@ -7,6 +7,7 @@ import type { JobStore } from './job-parts.ts';
 import { jobRow, taskRow } from './job-rows.ts';
 import { nativeRows } from './native-jobs.ts';
 import { Rights } from './rights.ts';
+import { timeTextOf } from './time-zone.ts';
 import { answerTvfQuery } from './tvf.ts';
 
 /** Literal rows must fit into one statement of Doris (`max_allowed_packet`). In UTF-16 units. */
@@ -58,10 +59,11 @@ async function tvfRows(catalog: JobStore, caller: Caller, table: TvfName): Promi
   const all = catalog.jobs();
   const rights = all.length === 0 ? undefined : await Rights.of(caller);
   const jobs = all.filter((job) => rights?.mayLoad(job.targetDatabase) === true);
+  const time = jobs.length === 0 ? String : await timeTextOf(caller);
   const ours =
     table === 'jobs'
-      ? jobs.map((job) => jobRow(job))
-      : jobs.flatMap((job) => catalog.tasks(job.id).map((task) => taskRow(job, task)));
+      ? jobs.map((job) => jobRow(job, time))
+      : jobs.flatMap((job) => catalog.tasks(job.id).map((task) => taskRow(job, task, time)));
   const rows = [...ours, ...(await nativeRows(caller, table))];
   // The sort is stable: within a job the newest task stays first.
   const jobId = TVF_COLUMNS[table].indexOf(table === 'jobs' ? 'Id' : 'JobId');

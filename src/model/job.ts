@@ -81,6 +81,11 @@ export interface Job {
   readonly epoch: number;
 }
 
+/** Whether the job is over once its tables are copied: `offset` = `snapshot`. */
+export function endsWithCopy({ sourceProperties }: Pick<Job, 'sourceProperties'>): boolean {
+  return sourceProperties['offset']?.trim().toLowerCase() === 'snapshot';
+}
+
 export type TaskStatus = 'PENDING' | 'RUNNING' | 'SUCCESS' | 'FAILED' | 'CANCELED';
 
 /** One key range of a table: `start` inclusive, `end` exclusive, absent at the table's ends. */
@@ -92,6 +97,8 @@ export interface SnapshotSplit {
   /** Key values as the source's text, one for each key column of the range's bound. */
   readonly splitStart?: readonly string[];
   readonly splitEnd?: readonly string[];
+  /** The newest position of the log when the split had been read. */
+  readonly highWatermark?: Position;
 }
 
 /** What a task covers: parts of the snapshot, or a range `(from, to]` of the source's log. */
@@ -128,6 +135,8 @@ export interface Task {
   readonly range: TaskRange;
   /** Written before the first byte is sent, so that a crash finds the labels again (design: effectively once). */
   readonly loads: readonly TaskLoad[];
+  /** ALTER JOB has moved the position: the end of its loads is waited for, and nothing follows from them. */
+  readonly abandoned?: true;
 }
 
 /** The label that `tasks()` shows and that a task of one table loads under: `<jobId>_<taskId>`. */

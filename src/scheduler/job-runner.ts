@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Catalog } from '../catalog/catalog.ts';
 import { ProxyError } from '../model/error.ts';
-import type { FailureReason, Job } from '../model/job.ts';
+import { endsWithCopy, type FailureReason, type Job } from '../model/job.ts';
 import type { Source } from '../source/source.ts';
 import { JobContext, type BatchLimits, type Target } from './job-context.ts';
 import { recover } from './recovery.ts';
@@ -117,6 +117,11 @@ async function attempt(
   using _watch = watchEnd(context);
   await recover(context, signal);
   if (context.job().snapshotPending) await snapshotPhase(context, signal);
+  if (endsWithCopy(job)) {
+    await context.change((found) => ({ ...found, status: 'FINISHED' }));
+    log.info('tables are copied, the job is finished');
+    return;
+  }
   const { position } = context.job();
   if (position === undefined) throw new ProxyError('POSITION_LOST', 'the job has no position');
   await streamPhase(context, position, signal);

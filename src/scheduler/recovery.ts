@@ -14,22 +14,22 @@ import { loadTask, recordSuccess } from './task-journal.ts';
 export async function recover(context: JobContext, signal: AbortSignal): Promise<void> {
   for (const task of context.catalog.intents(context.jobId)) {
     context.log.info({ task: task.id, range: task.range.kind }, 'settling an earlier task');
-    if (task.range.kind === 'snapshot') await settleSnapshot(context, task, signal);
+    if (task.range.kind === 'snapshot' || task.abandoned) await abandon(context, task, signal);
     else await settleStream(context, task, task.range, signal);
   }
 }
 
-/** A snapshot's splits are not finished until their task is: they are read again, with newer rows, under new labels. */
-async function settleSnapshot(context: JobContext, task: Task, signal: AbortSignal): Promise<void> {
+/**
+ * A snapshot's splits are not finished until their task is: they are read again, with newer rows, under new labels.
+ * So is whatever belongs to a range of the log that a statement has moved the job away from.
+ */
+async function abandon(context: JobContext, task: Task, signal: AbortSignal): Promise<void> {
   await missingTargets(context, task, signal);
+  // A task that failed, or that a PAUSE has cancelled, is shown so already.
+  const shown = context.catalog.tasks(context.jobId).find(({ id }) => id === task.id);
+  const live = shown === undefined || shown.status === 'RUNNING';
   await context.change((job) => job, {
-    tasks: [
-      {
-        ...task,
-        status: task.status === 'RUNNING' ? 'CANCELED' : task.status,
-        errorMessage: task.errorMessage ?? 'task cancelled',
-      },
-    ],
+    ...(live ? { tasks: [{ ...task, status: 'CANCELED', errorMessage: 'task cancelled' }] } : {}),
     settled: [task.id],
   });
 }

@@ -3,7 +3,7 @@ import type { Position } from '../model/offset.ts';
 import type { SnapshotSplit } from '../model/job.ts';
 import type { TableSpec } from '../model/table.ts';
 
-/** Which tables of the source a job wants: names exact and case-sensitive (job-sql.md §2.4 step 17). */
+/** Which tables of the source a job wants: names and patterns, see `selectNames` (job-sql.md §2.4 step 17). */
 export interface TableSelection {
   /** Empty: all tables but `exclude`. */
   readonly include: readonly string[];
@@ -80,6 +80,13 @@ export interface Source extends AsyncDisposable {
 
   /** The newest position of the log; where `offset = latest` starts, and `EndOffset`. */
   latestPosition(): Promise<Position>;
+
+  /**
+   * The oldest position that the log still has; where `offset = earliest` starts.
+   *
+   * @throws ProxyError STATEMENT for a source whose log has no beginning (Postgres).
+   */
+  earliestPosition(): Promise<Position>;
 
   /** Bytes of log between two positions, -1 when unknown. */
   lagBytes(from: Position): Promise<number>;

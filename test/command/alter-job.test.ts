@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Task } from '../../src/model/job.ts';
 import { create, JobWorld, list, plain } from './job-world.ts';
 
 let world: JobWorld;
@@ -49,9 +50,11 @@ describe('ALTER', () => {
     ).toEqual({ kind: 'ok' });
   });
 
-  test('moves the position, and forgets tasks in doubt', async () => {
+  test('moves the position, and what is in doubt of the log is abandoned', async () => {
+    const from = world.job().position!;
+    const streaming: Task = { ...world.runningTask(10), range: { kind: 'stream', from, to: from } };
     await world.parts.catalog.changeJob(world.job().id, (job) => job, {
-      intents: [world.runningTask(9)],
+      intents: [world.runningTask(9), streaming],
     });
     const offset = '{"file":"binlog.000009","pos":"154"}';
     expect(await world.run(`ALTER JOB j PROPERTIES('offset' = '${offset}')`)).toEqual({
@@ -61,7 +64,10 @@ describe('ALTER', () => {
       position: { kind: 'mysql', file: 'binlog.000009', pos: 154, event: 0 },
       jobProperties: { max_interval: '5', offset },
     });
-    expect(world.parts.catalog.intents(world.job().id)).toEqual([]);
+    expect(world.parts.catalog.intents(world.job().id)).toEqual([
+      world.runningTask(9),
+      { ...streaming, abandoned: true },
+    ]);
   });
 
   test.each<[string, string]>([

@@ -56,6 +56,8 @@ describe('CREATE JOB', () => {
     ['latest', { snapshotPending: false, position: { pos: 2000 } }],
     ['LATEST', { snapshotPending: false, position: { pos: 2000 } }],
     ['initial', { snapshotPending: true, position: { pos: 1000 } }],
+    ['earliest', { snapshotPending: false, position: { pos: 4 } }],
+    ['{"gtids":"a:1-5"}', { snapshotPending: false, position: { file: '', gtids: 'a:1-5' } }],
     [
       '{"file":"binlog.000001","pos":"154"}',
       { snapshotPending: false, position: { file: 'binlog.000001', pos: 154 } },
@@ -63,6 +65,38 @@ describe('CREATE JOB', () => {
   ])('offset %s says where it starts', async (offset, expected) => {
     await world.run(create({ source: { offset } }));
     expect(world.job()).toMatchObject(expected);
+  });
+
+  test('offset snapshot needs no place in the log', async () => {
+    await world.run(create({ source: { offset: 'Snapshot' } }));
+    expect(world.job()).toMatchObject({ snapshotPending: true });
+    expect(world.job().position).toBeUndefined();
+  });
+
+  test('a given place is tried before the job is made, and nothing is left when it is not there', async () => {
+    const source = { offset: '{"lsn":"77"}', schema: 's' };
+    const sql = create({ type: 'POSTGRES', source });
+    world.parts.source.failures = { stream: new ProxyError('POSITION_LOST', 'slot is at 99') };
+    expect(await world.refusal(sql)).toBe(
+      plain('Failed to init source reader, error: slot is at 99'),
+    );
+    expect(world.parts.source.released).toBe(1);
+    expect(world.parts.target.statements).toEqual([]);
+    world.parts.source.failures = {};
+    await world.run(sql);
+    expect(world.job().position).toMatchObject({ kind: 'postgres', lsn: '77' });
+    expect(world.parts.source.streams).toMatchObject([{ lsn: '77' }, { lsn: '77' }]);
+    expect(world.parts.source.streamsClosed).toBe(1);
+  });
+
+  test.each([
+    [{ include_tables: 'user*' }, 'user_info'],
+    [{ include_tables: 'user_info,missing' }, 'user_info'],
+    [{ exclude_tables: 'user_*' }, 'order_info'],
+    [{ include_tables: ' order_info , user_info' }, ' order_info , user_info'],
+  ])('%j: the list that was found is kept', async (source, expected) => {
+    await world.run(create({ source }));
+    expect(world.job().sourceProperties['include_tables']).toBe(expected);
   });
 
   test('table lists are trimmed, and per-table keys read', async () => {
@@ -171,9 +205,14 @@ describe('CREATE JOB', () => {
       'ssl root cert is not in expected format, should start with FILE:, got ca.pem',
     ],
     [
-      'snapshot only',
-      { source: { offset: 'snapshot' } },
-      "offset 'snapshot' is not supported yet for MYSQL; use 'initial' or 'latest'",
+      'a place in the wrong log',
+      { source: { offset: '{"lsn":"5"}' } },
+      'Invalid format for offset: {"lsn":"5"}',
+    ],
+    [
+      'a place without numbers',
+      { type: 'POSTGRES', source: { schema: 's', offset: '{"lsn":"0/5"}' } },
+      'Invalid format for offset: {"lsn":"0/5"}',
     ],
     [
       'earliest in Postgres',

@@ -10,7 +10,8 @@ import type { Job } from '../../src/model/job.ts';
 import type { MysqlPosition, Position } from '../../src/model/offset.ts';
 import type { TableSpec } from '../../src/model/table.ts';
 import type { TargetTable } from '../../src/sink/table-ddl.ts';
-import type { Source, TableSelection } from '../../src/source/source.ts';
+import type { ChangeStream, Source, TableSelection } from '../../src/source/source.ts';
+import { selectNames } from '../../src/source/table-selection.ts';
 
 export const sourceTable = (name: string, target = name): TableSpec => ({
   schema: 'test',
@@ -55,24 +56,32 @@ class FakeTarget implements TargetTables {
   }
 }
 
+const unused = (): never => {
+  throw new Error('not used by statements');
+};
+
 /** A source that knows tables and positions; nobody reads from it here. */
 class FakeSource implements Source {
   tables: readonly TableSpec[] = [sourceTable('user_info'), sourceTable('order_info')];
   /** What goes wrong, by method. */
-  failures: Partial<Record<'open' | 'preflight' | 'position' | 'release', ProxyError>> = {};
+  failures: Partial<Record<'open' | 'preflight' | 'position' | 'stream' | 'release', ProxyError>> =
+    {};
   opened = 0;
   closed = 0;
   released = 0;
+  readonly streams: Position[] = [];
+  streamsClosed = 0;
   selection: TableSelection | undefined;
   password = '';
 
   preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
     this.selection = selection;
     if (this.failures.preflight) return Promise.reject(this.failures.preflight);
-    const { include } = selection;
-    return Promise.resolve(
-      this.tables.filter(({ name }) => include.length === 0 || include.includes(name)),
+    const names = selectNames(
+      this.tables.map(({ name }) => name),
+      selection,
     );
+    return Promise.resolve(this.tables.filter(({ name }) => names.includes(name)));
   }
 
   safePosition(): Promise<Position> {
@@ -81,6 +90,20 @@ class FakeSource implements Source {
 
   latestPosition(): Promise<Position> {
     return this.#position(2000);
+  }
+
+  earliestPosition(): Promise<Position> {
+    return this.#position(4);
+  }
+
+  openStream(_tables: readonly TableSpec[], from: Position): Promise<ChangeStream> {
+    this.streams.push(from);
+    if (this.failures.stream) return Promise.reject(this.failures.stream);
+    return Promise.resolve({
+      fill: unused,
+      acknowledge: unused,
+      [Symbol.asyncDispose]: () => Promise.resolve(void (this.streamsClosed += 1)),
+    });
   }
 
   release(): Promise<void> {
@@ -100,9 +123,6 @@ class FakeSource implements Source {
     throw new Error('not used by statements');
   }
   readSplit(): never {
-    throw new Error('not used by statements');
-  }
-  openStream(): never {
     throw new Error('not used by statements');
   }
 

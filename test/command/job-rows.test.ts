@@ -1,18 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { jobRow, taskRow } from '../../src/command/job-rows.ts';
+import { timeTextIn } from '../../src/command/time-zone.ts';
 import type { Job, Task } from '../../src/model/job.ts';
 import type { MysqlPosition, PostgresPosition } from '../../src/model/offset.ts';
 import { TVF_COLUMNS, type TvfName } from '../../src/sql/tvf-call.ts';
 
 // The samples of the manual were taken in China.
-const zone = process.env['TZ'];
-beforeAll(() => {
-  process.env['TZ'] = 'Asia/Shanghai';
-});
-afterAll(() => {
-  if (zone === undefined) delete process.env['TZ'];
-  else process.env['TZ'] = zone;
-});
 
 const named = (table: TvfName, row: readonly string[]): Record<string, string> => {
   expect(row).toHaveLength(TVF_COLUMNS[table].length);
@@ -64,7 +57,7 @@ const SEED_JOB: Job = {
 };
 
 test('a row of jobs() is the manual’s sample', () => {
-  expect(named('jobs', jobRow(SEED_JOB))).toEqual({
+  expect(named('jobs', jobRowOf(SEED_JOB))).toEqual({
     Id: '1765332859199',
     Name: 'mysql_db_sync',
     Definer: 'root',
@@ -90,19 +83,24 @@ test('a row of jobs() is the manual’s sample', () => {
   });
 });
 
+const time = timeTextIn('Asia/Shanghai');
+const jobRowOf = (job: Job): readonly string[] => jobRow(job, time);
+const taskRowOf = (job: Job, task: Task): readonly string[] => taskRow(job, task, time);
+
+const SEED_TASK: Task = {
+  id: 1_765_336_137_066,
+  jobId: SEED_JOB.id,
+  status: 'SUCCESS',
+  createTimeMs: Date.parse('2025-12-10T11:09:06+08:00'),
+  startTimeMs: Date.parse('2025-12-10T11:09:16+08:00'),
+  finishTimeMs: Date.parse('2025-12-10T11:09:18+08:00'),
+  statistic: { scannedRows: 1, loadBytes: 333 },
+  range: { kind: 'stream', from: position(9350), to: position(9521) },
+  loads: [],
+};
+
 test('a row of tasks() is the manual’s sample', () => {
-  const task: Task = {
-    id: 1_765_336_137_066,
-    jobId: SEED_JOB.id,
-    status: 'SUCCESS',
-    createTimeMs: Date.parse('2025-12-10T11:09:06+08:00'),
-    startTimeMs: Date.parse('2025-12-10T11:09:16+08:00'),
-    finishTimeMs: Date.parse('2025-12-10T11:09:18+08:00'),
-    statistic: { scannedRows: 1, loadBytes: 333 },
-    range: { kind: 'stream', from: position(9350), to: position(9521) },
-    loads: [],
-  };
-  expect(named('tasks', taskRow(SEED_JOB, task))).toEqual({
+  expect(named('tasks', taskRowOf(SEED_JOB, SEED_TASK))).toEqual({
     TaskId: '1765336137066',
     JobId: '1765332859199',
     JobName: 'mysql_db_sync',
@@ -119,14 +117,14 @@ test('a row of tasks() is the manual’s sample', () => {
     RunningOffset:
       '{"endOffset":{"ts_sec":"1765284495","file":"binlog.000002","pos":"9521","kind":"SPECIFIC","row":"0","event":"2","server_id":"1"},"startOffset":{"ts_sec":"1765284495","file":"binlog.000002","pos":"9350","kind":"SPECIFIC","row":"0","splitId":"binlog-split","event":"2","server_id":"1"},"splitId":"binlog-split"}',
   });
-  const { finishTimeMs: _none, ...running } = task;
-  expect(named('tasks', taskRow(SEED_JOB, { ...running, status: 'RUNNING' }))).toMatchObject({
+  const { finishTimeMs: _none, ...running } = SEED_TASK;
+  expect(named('tasks', taskRowOf(SEED_JOB, { ...running, status: 'RUNNING' }))).toMatchObject({
     FinishTime: '\\N',
     RunningOffset:
       '{"startOffset":{"ts_sec":"1765284495","file":"binlog.000002","pos":"9350","kind":"SPECIFIC","row":"0","splitId":"binlog-split","event":"2","server_id":"1"},"splitId":"binlog-split"}',
   });
   const { startTimeMs: _neither, ...waiting } = running;
-  expect(named('tasks', taskRow(SEED_JOB, { ...waiting, status: 'PENDING' }))).toMatchObject({
+  expect(named('tasks', taskRowOf(SEED_JOB, { ...waiting, status: 'PENDING' }))).toMatchObject({
     StartTime: '\\N',
     RunningOffset: '\\N',
   });
@@ -138,8 +136,8 @@ describe('a job that has not come so far', () => {
   test('shows no offset before its first commit', () => {
     const { endPosition: _none, ...start } = fresh;
     const expected = { CurrentOffset: '\\N', EndOffset: '\\N' };
-    expect(named('jobs', jobRow(start))).toMatchObject(expected);
-    expect(named('jobs', jobRow({ ...start, snapshotPending: false }))).toMatchObject(expected);
+    expect(named('jobs', jobRowOf(start))).toMatchObject(expected);
+    expect(named('jobs', jobRowOf({ ...start, snapshotPending: false }))).toMatchObject(expected);
   });
 
   test('shows the splits of the last commit during the snapshot', () => {
@@ -152,21 +150,40 @@ describe('a job that has not come so far', () => {
         splitStart: ["<'>"],
       },
     ];
-    expect(named('jobs', jobRow({ ...fresh, lastSplits }))['CurrentOffset']).toBe(
+    expect(named('jobs', jobRowOf({ ...fresh, lastSplits }))['CurrentOffset']).toBe(
       String.raw`[{"tableId":"test.user_info","splitKey":["id"],"splitEnd":["9"],"splitId":"test.user_info:0"},{"tableId":"test.user_info","splitKey":["id"],"splitStart":["\u003c\u0027\u003e"],"splitId":"test.user_info:1"}]`,
     );
   });
 
+  test('shows how new the rows of loaded splits are, and keeps them where nothing follows', () => {
+    const split = {
+      splitId: 'test.t:0',
+      tableId: 'test.t',
+      splitKey: ['id'],
+      highWatermark: position(9000),
+    };
+    const shown =
+      '[{"tableId":"test.t","splitKey":["id"],"highWatermark":' +
+      '{"ts_sec":"0","file":"binlog.000002","pos":"9000","kind":"SPECIFIC","gtids":"","row":"0","event":"2"},"splitId":"test.t:0"}]';
+    const over = { ...fresh, snapshotPending: false, lastSplits: [split] };
+    const sourceProperties = { offset: 'snapshot' };
+    expect(named('jobs', jobRowOf({ ...over, sourceProperties }))['CurrentOffset']).toBe(shown);
+    const copy: Task = { ...SEED_TASK, range: { kind: 'snapshot', splits: [split] } };
+    expect(named('tasks', taskRowOf(fresh, copy))['RunningOffset']).toBe(shown);
+    const running = named('tasks', taskRowOf(fresh, { ...copy, status: 'RUNNING' }));
+    expect(running['RunningOffset']).not.toContain('highWatermark');
+  });
+
   test('shows the offset that a statement has set', () => {
     const altered = { ...fresh, jobProperties: { offset: '{}' }, position: position(4) };
-    expect(named('jobs', jobRow(altered))['CurrentOffset']).toContain('"pos":"4"');
+    expect(named('jobs', jobRowOf(altered))['CurrentOffset']).toContain('"pos":"4"');
   });
 });
 
 test('properties, comment and reason are shown as they are', () => {
   const row = named(
     'jobs',
-    jobRow({
+    jobRowOf({
       ...SEED_JOB,
       comment: 'c',
       jobProperties: { max_interval: '3', 'session.x': '"' },
@@ -189,7 +206,7 @@ test('positions of Postgres have the key order of job-sql.md §3.9', () => {
     txId: '743',
     tsUsec: '1765336148123456',
   };
-  const row = named('jobs', jobRow({ ...SEED_JOB, position: wal, endPosition: wal }));
+  const row = named('jobs', jobRowOf({ ...SEED_JOB, position: wal, endPosition: wal }));
   expect(row['CurrentOffset']).toBe(
     '{"lsn_proc":"24118832","lsn_commit":"24118832","lsn":"24118832","txId":"743","splitId":"binlog-split","ts_usec":"1765336148123456"}',
   );
@@ -197,7 +214,7 @@ test('positions of Postgres have the key order of job-sql.md §3.9', () => {
 });
 
 test('GTIDs are part of a position where the server has them', () => {
-  const row = named('jobs', jobRow({ ...SEED_JOB, position: position(4, { gtids: 'a:1-5' }) }));
+  const row = named('jobs', jobRowOf({ ...SEED_JOB, position: position(4, { gtids: 'a:1-5' }) }));
   expect(row['CurrentOffset']).toBe(
     '{"ts_sec":"1765284495","file":"binlog.000002","pos":"4","kind":"SPECIFIC","gtids":"a:1-5","splitId":"binlog-split","row":"0","event":"2","server_id":"1"}',
   );

@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Catalog, type Along } from '../../src/catalog/catalog.ts';
 import { ProxyError } from '../../src/model/error.ts';
 import type { Job } from '../../src/model/job.ts';
+import type { MysqlPosition } from '../../src/model/offset.ts';
 import { runJob, type RunnerParts } from '../../src/scheduler/job-runner.ts';
 import { FakeSource, FakeTarget, spec, type Transaction } from '../support/fake-world.ts';
 
@@ -271,6 +273,91 @@ test('a runner whose job was paused writes nothing any more', async () => {
   await runJob(world.parts(), 1, 1, new AbortController().signal);
   expect(catalog.job(1)).toMatchObject({ status: 'PAUSED', succeedTaskCount: 0 });
   expect(catalog.intents(1)).toHaveLength(1);
+});
+
+test('offset snapshot: the job is finished when the tables are copied', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  const rows = Array.from({ length: 10 }, (_, key) => ({ table: T1, key, value: 'x' }));
+  world.source.log.push(rows);
+  const job = newJob(undefined);
+  const sourceProperties = {
+    ...job.sourceProperties,
+    offset: 'snapshot',
+    snapshot_parallelism: '1',
+  };
+  await catalog.createJob({ ...job, sourceProperties }, '');
+  await runJob(world.parts(), 1, 1, new AbortController().signal);
+  world.expectEqual();
+  expect(catalog.job(1)).toMatchObject({
+    status: 'FINISHED',
+    snapshotPending: false,
+  });
+  const splits = catalog.job(1)?.lastSplits ?? [];
+  expect(splits.map(({ highWatermark }) => highWatermark)).toMatchObject(
+    splits.map(() => ({ pos: 1 })),
+  );
+  expect(splits.length).toBeGreaterThan(0);
+});
+
+/** Tables read at once. */
+const lanesOf = async (parallelism: string): Promise<number> => {
+  rmSync(directory, { recursive: true, force: true });
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  const tables = ['a', 'b', 'c', 'd', 'e'].map(spec);
+  world.source.log.push(tables.map((table) => ({ table, key: 1, value: 'x' })));
+  const sourceProperties = { offset: 'snapshot', snapshot_parallelism: parallelism };
+  await catalog.createJob({ ...newJob(undefined), tables, sourceProperties }, '');
+  let [reading, highest] = [0, 0];
+  const readSplit = world.source.readSplit.bind(world.source);
+  vi.spyOn(world.source, 'readSplit').mockImplementation(async (table, split) => {
+    reading += 1;
+    highest = Math.max(highest, reading);
+    await sleep(5);
+    reading -= 1;
+    return await readSplit(table, split);
+  });
+  await runJob(world.parts(), 1, 1, new AbortController().signal);
+  expect(catalog.job(1)?.status).toBe('FINISHED');
+  return highest;
+};
+
+test('snapshot_parallelism is the number of tables that are read at once', async () => {
+  expect(await lanesOf('1')).toBe(1);
+  expect(await lanesOf('4')).toBe(4);
+});
+
+test('a position that a statement has set is not moved by what was loaded before', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  world.source.log.push([{ table: T1, key: 1, value: 'a' }], [{ table: T1, key: 2, value: 'b' }]);
+  const from = (await world.source.earliestPosition()) as MysqlPosition;
+  await catalog.createJob({ ...newJob(from), snapshotPending: false }, '');
+  world.target.step = (what) => {
+    if (what === 'after load') throw new ProxyError('TARGET_TABLE', 'no answer');
+  };
+  await runJob(world.parts(), 1, 1, new AbortController().signal);
+  const [intent] = catalog.intents(1);
+  world.target.step = () => undefined;
+  await catalog.changeJob(
+    1,
+    (job) => ({ ...job, status: 'PENDING', epoch: job.epoch + 1, position: { ...from, pos: 1 } }),
+    { intents: [{ ...intent!, abandoned: true }] },
+  );
+  const positions: unknown[] = [];
+  const watched = dying(catalog, () => positions.push(catalog.job(1)?.position));
+  const stop = new AbortController();
+  const run = runJob(world.parts({ catalog: watched }), 1, catalog.job(1)!.epoch, stop.signal);
+  await vi.waitFor(() => expect(catalog.job(1)?.position).toMatchObject({ pos: 2 }));
+  stop.abort();
+  await run;
+  expect(positions[0]).toMatchObject({ pos: 1 });
+  expect(catalog.intents(1)).toEqual([]);
+  expect(catalog.tasks(1).map(({ status }) => status)).toEqual(['SUCCESS', 'FAILED']);
 });
 
 test('a bug of ours pauses its job and says so', async () => {

@@ -95,6 +95,10 @@ export class FakeSource implements Source {
     return Promise.resolve(at(this.log.length));
   }
 
+  earliestPosition(): Promise<Position> {
+    return Promise.resolve(at(0));
+  }
+
   lagBytes(): Promise<number> {
     return Promise.resolve(-1);
   }

@@ -2,6 +2,7 @@ import { ProxyError } from '../../model/error.ts';
 import type { ColumnSpec, TableSpec } from '../../model/table.ts';
 import { mysqlToDoris } from '../../typemap/mysql-to-doris.ts';
 import type { TableSelection } from '../source.ts';
+import { selectNames } from '../table-selection.ts';
 import { type MysqlConnection, textLiteral } from './mysql-connection.ts';
 
 /** A mistake that preflight found; several become one error. */
@@ -23,11 +24,7 @@ export async function readSchema(
 ): Promise<SchemaReport> {
   const all = await readTableNames(connection, database);
   if (all.size === 0) return failed(`No tables found in database ${database}`);
-  const include = new Set(selection.include.map((name) => name.trim()));
-  const exclude = new Set(selection.exclude.map((name) => name.trim()));
-  const names = [...all.keys()].filter((name) =>
-    include.size > 0 ? include.has(name) : !exclude.has(name),
-  );
+  const names = selectNames([...all.keys()], selection);
   if (names.length === 0) return failed(`Can not found match table in database ${database}`);
 
   const columns = await readColumns(connection, database, names);
