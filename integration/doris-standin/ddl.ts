@@ -3,7 +3,7 @@ import type { Database, Table } from './catalog.ts';
 import { OK, type Result } from './result.ts';
 import { resolvePath, type Session } from './session.ts';
 import { ddlError, notModelled, refusal } from './sql-error.ts';
-import { createTableSql, physicalName } from './store.ts';
+import { createTableSql, physicalName, quoteText } from './store.ts';
 import type { Statement } from './tokens.ts';
 import { requirePrivilege } from './users.ts';
 
@@ -41,6 +41,9 @@ export async function dropDatabase(statement: Statement, session: Session): Prom
   }
   state.catalog.databases.delete(name);
   state.transactions.dropDatabase(name);
+  await state.store.write((connection) =>
+    connection.run(`DELETE FROM labels WHERE database = ${quoteText(name)}`),
+  );
   await state.saveCatalog();
   for (const table of database.tables.values()) await dropRows(session, table);
   return OK;

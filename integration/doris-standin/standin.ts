@@ -72,6 +72,9 @@ async function openState(store: Store, options: StandinOptions): Promise<State> 
     labelKeepMs: options.labelKeepMs ?? 43_200_000,
     runningMax: options.runningMax ?? 10_000,
   };
+  const catalog = new Catalog(await store.readMeta('catalog'));
+  for (const { tables } of catalog.databases.values())
+    for (const table of tables.values()) table.version = await store.readVersion(table);
   return new State({
     settings: {
       versionComment: options.versionComment ?? 'Doris version doris-4.0.2-standin',
@@ -83,9 +86,9 @@ async function openState(store: Store, options: StandinOptions): Promise<State> 
       connectionsMax: options.connectionsMax ?? 100,
     },
     store,
-    catalog: new Catalog(await store.readMeta('catalog')),
+    catalog,
     users: new Users(await store.readMeta('users'), (stored) => store.writeMeta('users', stored)),
-    transactions: new Transactions(limits, await store.readMeta('transactions')),
+    transactions: new Transactions(limits, await store.readLabels(Date.now() - limits.labelKeepMs)),
     faults: new Faults(),
   });
 }

@@ -1,6 +1,6 @@
 import type { Catalog, Database, Table } from './catalog.ts';
 import type { Faults } from './faults.ts';
-import { Mutex, putMeta, type Store } from './store.ts';
+import { Mutex, putLabel, type Store } from './store.ts';
 import type { Transaction, Transactions } from './transactions.ts';
 import { mergeLoad } from './merge.ts';
 import type { TableLoad } from './table-load.ts';
@@ -80,8 +80,7 @@ export class State {
     await this.store.write(async (connection) => {
       await mergeLoad(load);
       this.transactions.finish(transaction, 'VISIBLE');
-      await putMeta(connection, 'transactions', this.transactions.stored());
-      await putMeta(connection, 'catalog', this.catalog.stored());
+      await putLabel(connection, transaction);
     }, load.connection);
   }
 

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Column, type ColumnDefault, sequenceType, type Table } from './catalog.ts';
 import { duckType } from './column-type.ts';
+import type { Transaction } from './transactions.ts';
 
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
@@ -55,7 +56,9 @@ export class Store {
     const writer = await instance.connect();
     await writer.run("SET TimeZone='UTC'");
     await writer.run('CREATE TABLE IF NOT EXISTS meta(name VARCHAR PRIMARY KEY, value VARCHAR)');
-    await writer.run('CREATE SCHEMA IF NOT EXISTS info');
+    await writer.run(
+      'CREATE TABLE IF NOT EXISTS labels(id BIGINT, database VARCHAR, label VARCHAR, finish_ms BIGINT)',
+    );
     return new Store(instance, writer);
   }
 
@@ -95,6 +98,28 @@ export class Store {
     await this.write((connection) => putMeta(connection, name, value));
   }
 
+  /** Visible transactions that finished after `sinceMs`, oldest first; older ones are dropped for good. */
+  async readLabels(sinceMs: number): Promise<Transaction[]> {
+    await this.writer.run(`DELETE FROM labels WHERE finish_ms < ${sinceMs}`);
+    const result = await this.writer.runAndReadAll('SELECT * FROM labels ORDER BY finish_ms, id');
+    return result.getRows().map(([id, database, label, finish]) => ({
+      id: Number(id),
+      database: String(database),
+      label: String(label),
+      status: 'VISIBLE',
+      finishTimeMs: Number(finish),
+    }));
+  }
+
+  /** The newest version in a table, 1 for an empty one. */
+  async readVersion(table: Table): Promise<number> {
+    if (table.model !== 'UNIQUE') return table.version;
+    const result = await this.writer.runAndReadAll(
+      `SELECT coalesce(max(__version), 1) FROM ${physicalName(table)}`,
+    );
+    return Number(result.getRows()[0]?.[0]);
+  }
+
   async close(): Promise<void> {
     await this.mutex.run(async () => {
       await this.writer.run('CHECKPOINT').catch(() => undefined);
@@ -104,13 +129,19 @@ export class Store {
   }
 }
 
-export async function putMeta(
-  connection: DuckDBConnection,
-  name: string,
-  value: string,
-): Promise<void> {
+async function putMeta(connection: DuckDBConnection, name: string, value: string): Promise<void> {
   await connection.run(
     `INSERT OR REPLACE INTO meta VALUES (${quoteText(name)}, ${quoteText(value)})`,
+  );
+}
+
+/** Keeps a label with the rows that it stands for. */
+export async function putLabel(
+  connection: DuckDBConnection,
+  { database, finishTimeMs = 0, id, label }: Transaction,
+): Promise<void> {
+  await connection.run(
+    `INSERT INTO labels VALUES (${id}, ${quoteText(database)}, ${quoteText(label)}, ${finishTimeMs})`,
   );
 }
 

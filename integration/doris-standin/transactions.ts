@@ -41,13 +41,18 @@ export class Transactions {
   private readonly now: () => number;
   private lastId: number;
 
-  constructor(limits: LabelLimits, stored: string | undefined, now: () => number = Date.now) {
+  /** `kept`: the visible transactions of earlier runs, oldest first; a restart aborts those that ran. */
+  constructor(
+    limits: LabelLimits,
+    kept: readonly Transaction[] = [],
+    now: () => number = Date.now,
+  ) {
     this.limits = limits;
     this.now = now;
-    const kept = stored === undefined ? [] : (JSON.parse(stored) as Transaction[]);
     this.lastId = kept.reduce((max, { id }) => Math.max(max, id), 1000);
     for (const transaction of kept)
       this.labels(transaction.database).set(transaction.label, transaction);
+    for (const labels of this.byDatabase.values()) this.forget(labels);
   }
 
   private labels(database: string): Map<string, Transaction> {
@@ -86,12 +91,6 @@ export class Transactions {
     const labels = this.labels(database);
     this.forget(labels);
     return labels.get(label)?.status ?? 'UNKNOWN';
-  }
-
-  /** The transactions that a restart must not forget; running ones are aborted by a restart. */
-  stored(): string {
-    const all = [...this.byDatabase.values()].flatMap((labels) => Array.from(labels.values()));
-    return JSON.stringify(all.filter(({ status }) => status === 'VISIBLE'));
   }
 
   dropDatabase(database: string): void {
