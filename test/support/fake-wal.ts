@@ -85,6 +85,7 @@ function rowMessage(row: Row): Buffer {
       return message.remove(TABLE_OID, 'K', [row.id, null]);
     case 'truncate':
       return message.truncate([OTHER_OID, TABLE_OID]);
+    case 'other':
     default:
       return message.insert(OTHER_OID, ['x']);
   }
