@@ -4,7 +4,14 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { available, mariadbCli, mysqlCli, startMariadb } from './servers.ts';
 import { type DorisHandle, startDoris } from './support/doris.ts';
-import { createMysqlJob, type JobRow, jobRow, taskRows, waitForJob } from './support/jobs.ts';
+import {
+  createMysqlJob,
+  type JobRow,
+  jobRow,
+  type JobWish,
+  taskRows,
+  waitForJob,
+} from './support/jobs.ts';
 import type { MysqlServer } from './support/mysql-server.ts';
 import { type ProxyHandle, startProxy } from './support/proxy.ts';
 import { sameRows } from './support/same-rows.ts';
@@ -86,7 +93,7 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
   });
 
   const T = { source: 'shop.t', target: 'target.t', key: ['id'] };
-  const create = (name: string, changed: Partial<Parameters<typeof createMysqlJob>[1]> = {}) =>
+  const create = (name: string, changed: Partial<JobWish> = {}) =>
     client.query(
       createMysqlJob(source, { name, database: 'shop', tables: 't', target: 'target', ...changed }),
     );
@@ -119,7 +126,7 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     await source.query(
       "CREATE OR REPLACE USER reader@'%' IDENTIFIED BY 'first'; GRANT ALL ON *.* TO reader@'%'",
     );
-    await create('altering', { user: 'reader', password: 'first' });
+    await create('altering', { properties: { user: 'reader', password: 'first' } });
     await sameRows(source, client, T);
     const alter = (password: string) =>
       client.query(
@@ -145,7 +152,7 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     await source.query(
       "CREATE OR REPLACE USER leaver@'%' IDENTIFIED BY 'first'; GRANT ALL ON *.* TO leaver@'%'",
     );
-    await create('locked_out', { user: 'leaver', password: 'first' });
+    await create('locked_out', { properties: { user: 'leaver', password: 'first' } });
     await sameRows(source, client, T);
     await client.query("PAUSE JOB WHERE jobName = 'locked_out'");
     await source.query("ALTER USER leaver@'%' IDENTIFIED BY 'second'");
@@ -250,9 +257,9 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     expect(await jobRow(client, 'by_hand')).toBeUndefined();
   });
 
-  test.each([
-    ['a wrong password', { password: 'not it' }, /Access denied for user/],
-    ['a source that is not there', { port: -1 }, /connect/i],
+  test.each<[string, Partial<JobWish> | 'nobody listens', RegExp]>([
+    ['a wrong password', { properties: { password: 'not it' } }, /Access denied for user/],
+    ['a source that is not there', 'nobody listens', /connect/i],
     [
       'a database without tables',
       { database: 'nothing_here' },
@@ -269,11 +276,18 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
       /The following tables do not have primary key defined: no_key/,
     ],
     ['a target that is not there', { target: 'nowhere' }, /Target database nowhere does not exist/],
-    ['an unknown offset', { offset: 'sometime' }, /Invalid value for key 'offset': sometime/],
+    [
+      'an unknown offset',
+      { properties: { offset: 'sometime' } },
+      /Invalid value for key 'offset': sometime/,
+    ],
     ['a name kept for Doris', { name: 'inner_job' }, /job name can not start with inner_/],
   ])('CREATE JOB refuses %s and leaves nothing behind', async (_, changed, message) => {
-    const port = 'port' in changed ? { port: await freePort() } : {};
-    await expect(create('refused', { ...changed, ...port })).rejects.toThrow(message);
+    const wish =
+      changed === 'nobody listens'
+        ? { properties: { jdbc_url: `jdbc:mysql://127.0.0.1:${await freePort()}` } }
+        : changed;
+    await expect(create('refused', wish)).rejects.toThrow(message);
     const [jobs] = await client.query('select Name from jobs("type"="insert")');
     expect(jobs).toEqual([]);
     const [tables] = await client.query('SHOW TABLES FROM target');
@@ -325,7 +339,7 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     await source.query(
       `CREATE OR REPLACE USER quiet@'%' IDENTIFIED BY '${secret}'; GRANT ALL ON *.* TO quiet@'%'`,
     );
-    await create('secret', { user: 'quiet', password: secret });
+    await create('secret', { properties: { user: 'quiet', password: secret } });
     await sameRows(source, client, T);
     expect(proxy.stderr).not.toContain(secret);
     const files = readdirSync(proxy.dataDir);

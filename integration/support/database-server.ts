@@ -28,6 +28,9 @@ export abstract class DatabaseServer implements Login, AsyncDisposable {
   /** `mysql://user:password@host:port` or `postgresql://…/postgres`. */
   abstract readonly url: string;
 
+  /** Runs one or several statements on the handle's connection. */
+  abstract exec(script: string): Promise<void>;
+
   /** Closes the connection that the handle itself uses; the next query opens another one. */
   protected abstract disconnect(): Promise<void>;
 

@@ -1,34 +1,62 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { MysqlServer } from './mysql-server.ts';
+import type { PostgresServer } from './postgres-server.ts';
 
-/** A row of `jobs()`: every column is text (job-sql.md §3.2). */
+/** A row of `jobs()` or `tasks()`: every column is text (job-sql.md §3.2). */
 export type JobRow = Readonly<Record<string, string>>;
 
-export interface MysqlJob {
+export interface JobWish {
   readonly name: string;
+  /** MySQL: the database. Postgres: the schema. */
   readonly database: string;
   readonly tables: string;
   readonly target: string;
-  readonly offset?: string;
-  readonly user?: string;
-  readonly password?: string;
-  readonly port?: number;
+  /** Source properties that are added to those of the manual, or put in their place. */
+  readonly properties?: Readonly<Record<string, string>>;
 }
 
 /** The manual's CREATE JOB for MySQL, word for word but for names, addresses and passwords. */
-export function createMysqlJob(source: MysqlServer, job: MysqlJob): string {
+export function createMysqlJob(source: MysqlServer, job: JobWish): string {
+  return createJob('MYSQL', job, {
+    jdbc_url: `jdbc:mysql://${source.host}:${source.port}`,
+    driver_url: 'mysql-connector-j-8.0.31.jar',
+    driver_class: 'com.mysql.cj.jdbc.Driver',
+    user: source.user,
+    password: source.password,
+    database: job.database,
+    include_tables: job.tables,
+    offset: 'initial',
+  });
+}
+
+/** The manual's CREATE JOB for Postgres, but for names, addresses, passwords and the offset. */
+export function createPostgresJob(source: PostgresServer, job: JobWish): string {
+  return createJob('POSTGRES', job, {
+    jdbc_url: `jdbc:postgresql://${source.host}:${source.port}/${source.database}`,
+    driver_url: 'postgresql-42.5.0.jar',
+    driver_class: 'org.postgresql.Driver',
+    user: source.user,
+    password: source.password,
+    database: source.database,
+    schema: job.database,
+    include_tables: job.tables,
+    offset: 'initial',
+  });
+}
+
+function createJob(
+  type: 'MYSQL' | 'POSTGRES',
+  job: JobWish,
+  properties: Readonly<Record<string, string>>,
+): string {
+  const list = Object.entries({ ...properties, ...job.properties }).map(
+    ([key, value]) => `        "${key}" = "${value}"`,
+  );
   return `CREATE JOB ${job.name}
 ON STREAMING
-FROM MYSQL (
-        "jdbc_url" = "jdbc:mysql://${source.host}:${job.port ?? source.port}",
-        "driver_url" = "mysql-connector-j-8.0.31.jar",
-        "driver_class" = "com.mysql.cj.jdbc.Driver",
-        "user" = "${job.user ?? source.user}",
-        "password" = "${job.password ?? source.password}",
-        "database" = "${job.database}",
-        "include_tables" = "${job.tables}",
-        "offset" = "${job.offset ?? 'initial'}"
+FROM ${type} (
+${list.join(',\n')}
 )
 TO DATABASE ${job.target} (
     "table.create.properties.replication_num" = "1"

@@ -269,6 +269,10 @@ export class MysqlServer extends DatabaseServer {
     return (sets.length > 0 ? (sets.at(-1) ?? []) : result) as Row[];
   }
 
+  async exec(script: string): Promise<void> {
+    await this.query(script);
+  }
+
   protected async disconnect(): Promise<void> {
     const connection = this.#connection;
     this.#connection = undefined;

@@ -156,6 +156,10 @@ export class PostgresServer extends DatabaseServer {
     return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows;
   }
 
+  async exec(script: string): Promise<void> {
+    await this.query(script);
+  }
+
   protected async disconnect(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;

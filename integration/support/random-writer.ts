@@ -208,9 +208,10 @@ export class RandomWriter {
       this.#maybe(() => this.#below(2 ** 31) - 2 ** 30),
       this.#maybe(() => `${this.#below(1e9) - 5e8}.${String(this.#below(1e4)).padStart(4, '0')}`),
       this.#maybe(() => (this.#below(1e6) - 5e5) / 64),
+      // Microseconds that end in no zero: Postgres leaves one out that Doris prints.
       this.#maybe(
         () =>
-          `2026-0${1 + this.#below(9)}-1${this.#below(9)} 0${this.#below(9)}:30:15.${this.#below(900_000) + 100_000}`,
+          `2026-0${1 + this.#below(9)}-1${this.#below(9)} 0${this.#below(9)}:30:15.${this.#below(90_000) * 10 + 100_001 + this.#below(9)}`,
       ),
     ];
   }
@@ -241,13 +242,13 @@ export class RandomWriter {
   }
 }
 
-/** A connection of its own to `server` in which a {@link RandomWriter} writes. Close it when done. */
+/** A connection of its own to `server` in which a {@link RandomWriter} writes into `database` (Postgres: that schema). */
 export async function writerConnection(
   server: MysqlServer | PostgresServer,
   database: string,
 ): Promise<{ execute: Execute } & AsyncDisposable> {
   if (server.kind === 'postgres') {
-    const client = await server.connect({ database });
+    const client = await server.connect({ options: `-c search_path=${database}` });
     return {
       execute: async ({ sql, values }) => {
         let index = 0;

@@ -54,7 +54,7 @@ test.runIf(available('postgres18'))(
   'every statement of the writer is right for Postgres too',
   async () => {
     await using server = await startPostgres();
-    await writeTo(server, 'postgres', 7);
+    await writeTo(server, 'public', 7);
     const [row] = await server.query<{ n: string }>('SELECT COUNT(*) AS n FROM w_pair');
     expect(Number(row?.n)).toBeGreaterThan(50);
   },

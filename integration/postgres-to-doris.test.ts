@@ -1,0 +1,4 @@
+import { scenarios } from './scenarios.ts';
+
+scenarios('postgres18');
+scenarios('postgres15');
