@@ -1,20 +1,21 @@
-import type { Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
-import type { MysqlPosition, Position } from '../src/model/offset.ts';
-import type { TableSpec } from '../src/model/table.ts';
-import type { ChangeStream, Fill, Source } from '../src/source/source.ts';
+import type { MysqlPosition } from '../src/model/offset.ts';
+import type { Fill, Source } from '../src/source/source.ts';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
-import { newDatabase, openMysql, selection } from './support/mysql-job.ts';
-import { after, follow, LIMIT, never, Replica, sourceRows } from './support/replica.ts';
+import { newDatabase } from './support/mysql-job.ts';
+import { after, follow, LIMIT, never, Replica } from './support/replica.ts';
+import {
+  expectTwoTables,
+  failure,
+  TWO_TABLES as T,
+  twoTables as tables,
+} from './support/two-tables.ts';
 
 const START = { mysql: startMysql, mariadb: startMariadb } as const;
 
 const mysqlPosition = (position: unknown): MysqlPosition => position as MysqlPosition;
 
-const T = `SET NAMES utf8mb4;
-  CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(40)) CHARSET utf8mb4;
-  CREATE TABLE u (a INT, b INT, v VARCHAR(40), PRIMARY KEY (a, b)); CREATE TABLE other (id INT PRIMARY KEY)`;
 const WORK = [
   "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, NULL)",
   "UPDATE t SET v = 'ä😀' WHERE id = 2",
@@ -35,20 +36,6 @@ const LARGE = [
   `BEGIN; UPDATE t SET v = CONCAT(id); INSERT INTO u VALUES (5, 5, 'e'); UPDATE t SET v = NULL WHERE id % 2; COMMIT`,
 ];
 
-async function tables(source: Source): Promise<readonly TableSpec[]> {
-  return await source.preflight(selection({ include: ['t', 'u'] }));
-}
-
-/** Waits for the failure of a stream whose batches are of no interest. */
-async function failure(stream: ChangeStream): Promise<unknown> {
-  try {
-    await follow(stream, new Replica());
-  } catch (error) {
-    return error;
-  }
-  throw new Error('the stream did not fail');
-}
-
 describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source', (kind) => {
   const run = test.runIf(available(kind));
   let server: MysqlServer;
@@ -62,13 +49,8 @@ describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source', (kind)
 
   const database = (name: string, sql: string): Promise<Source> => newDatabase(server, name, sql);
 
-  async function expectEqual(replica: Replica, name: string): Promise<void> {
-    for (const table of ['t', 'u']) {
-      expect(replica.sorted(`${name}.${table}`)).toEqual(
-        await sourceRows(server, `${name}.${table}`),
-      );
-    }
-  }
+  const expectEqual = (replica: Replica, name: string): Promise<void> =>
+    expectTwoTables(server, replica, name);
 
   run('follows inserts, updates, changed keys, deletes, several tables, rotations', async () => {
     await using source = await database('followed', T);
@@ -273,112 +255,5 @@ describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source', (kind)
     );
     await follow(stream, replica);
     await expectEqual(replica, 'xa');
-  });
-
-  run(
-    'loses nothing between a safe position and a SELECT after it, however busy the server',
-    async () => {
-      await using source = await database('busy', T);
-      const specs = await tables(source);
-      const writers = await Promise.all(
-        [1, 2, 3, 4].map(() => server.connect({ database: 'busy' })),
-      );
-      const stop = new AbortController();
-      let id = 0;
-      const write = async (writer: Connection): Promise<void> => {
-        while (!stop.signal.aborted) await writer.query(`INSERT INTO t VALUES (${++id}, 'x')`);
-      };
-      const writing = writers.map(write);
-      const rounds: { readonly safe: Position; readonly seen: ReadonlySet<number> }[] = [];
-      for (let round = 0; round < 15; round++) {
-        const safe = await source.safePosition();
-        const rows = await server.query<{ id: number }>('SELECT id FROM busy.t');
-        rounds.push({ safe, seen: new Set(rows.map((row) => row.id)) });
-      }
-      stop.abort();
-      await Promise.all(writing);
-      for (const writer of writers) writer.destroy();
-      const all = await server.query<{ id: number }>('SELECT id FROM busy.t');
-      for (const { safe, seen } of rounds) {
-        const replica = new Replica();
-        await using stream = await source.openStream(specs, safe);
-        await follow(stream, replica);
-        const streamed = new Set(replica.sorted('busy.t').map((row) => Number(JSON.parse(row)[0])));
-        const lost = all.filter((row) => !seen.has(row.id) && !streamed.has(row.id));
-        expect(lost).toEqual([]);
-      }
-    },
-  );
-
-  run('goes on after the server was killed and started again', async () => {
-    await using source = await database('crashed', T);
-    const specs = await tables(source);
-    const replica = new Replica();
-    const from = await source.latestPosition();
-    let position = from;
-    {
-      await using stream = await source.openStream(specs, from);
-      await server.query(
-        "USE crashed; INSERT INTO t VALUES (1, 'a'); INSERT INTO u VALUES (1, 1, 'u')",
-      );
-      position = (await follow(stream, replica)).at(-1)!.to;
-      await server.kill();
-      expect(await failure(stream)).toMatchObject({ code: 'SOURCE_UNREACHABLE' });
-    }
-    await expect(source.openStream(specs, position)).rejects.toMatchObject({
-      code: 'SOURCE_UNREACHABLE',
-    });
-    await server.start();
-    await server.query(
-      "USE crashed; INSERT INTO u VALUES (2, 2, 'u'); INSERT INTO t VALUES (2, 'b')",
-    );
-    await using again = await openMysql(server, 'crashed');
-    await using stream = await again.openStream(specs, position);
-    await follow(stream, replica);
-    await expectEqual(replica, 'crashed');
-  });
-
-  run(
-    'ends with a named error when its dump thread is killed, and another one goes on',
-    async () => {
-      await using source = await database('killed', T);
-      const specs = await tables(source);
-      const replica = new Replica();
-      let position = await source.latestPosition();
-      {
-        await using stream = await source.openStream(specs, position);
-        await server.query("USE killed; INSERT INTO t VALUES (1, 'a')");
-        const fills = await follow(stream, replica);
-        position = fills.at(-1)!.to;
-        const dumps = await server.query<{ Id: string }>(
-          `SELECT ID AS Id FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'`,
-        );
-        for (const { Id } of dumps) await server.query(`KILL ${Id}`);
-        await server.query("INSERT INTO t VALUES (2, 'b')");
-        expect(await failure(stream)).toMatchObject({ code: 'SOURCE_UNREACHABLE' });
-      }
-      await using next = await source.openStream(specs, position);
-      await follow(next, replica);
-      await expectEqual(replica, 'killed');
-    },
-  );
-
-  run('says that its place is gone when the log was purged', async () => {
-    await using source = await database('purged', T);
-    const specs = await tables(source);
-    const from = await source.latestPosition();
-    await server.query(
-      "USE purged; INSERT INTO t VALUES (1, 'a'); FLUSH BINARY LOGS; INSERT INTO t VALUES (2, 'a'); FLUSH BINARY LOGS",
-    );
-    const [current] = await server
-      .query<{ Log_name: string }>('SHOW BINARY LOGS')
-      .then((logs) => logs.slice(-1));
-    // MariaDB keeps a file until it has noted that crash recovery does not need it.
-    await vi.waitFor(async () => {
-      await server.query(`PURGE BINARY LOGS TO '${current!.Log_name}'`);
-      expect(await server.query('SHOW BINARY LOGS')).toHaveLength(1);
-    });
-    await expect(source.openStream(specs, from)).rejects.toMatchObject({ code: 'POSITION_LOST' });
-    expect(await source.lagBytes(from)).toBe(-1);
   });
 });
