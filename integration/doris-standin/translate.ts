@@ -50,6 +50,13 @@ const OPERATORS: Readonly<Record<string, string>> = {
   '<=>': ' IS NOT DISTINCT FROM ',
 };
 
+/** Words that DuckDB keeps for itself and Doris does not: a column may have them as its name. */
+const PLAIN_WORDS = new Set(
+  'ANALYSE ANALYZE ANTI ASOF ASYMMETRIC AT AUTHORIZATION CHECK COLLATION COLUMN COLUMNS CONCURRENTLY DEFERRABLE DO FETCH FREEZE GENERATED INITIALLY LAMBDA NOTNULL ONLY OVERLAPS PIVOT PLACING POSITIONAL REFERENCES RETURNING SEMI SHOW SIMILAR SOME SUMMARIZE SYMMETRIC UNPACK UNPIVOT VARIADIC VERBOSE'.split(
+    ' ',
+  ),
+);
+
 interface Level {
   /** Commas separate tables. */
   inFrom: boolean;
@@ -246,6 +253,7 @@ class Translator {
     if (isSymbol(this.tokens[this.at - 2], '.')) return quoteName(token.text);
     if (isWord(this.tokens[this.at - 2], 'AS') && TYPE_WORDS[word] !== undefined)
       return TYPE_WORDS[word];
+    if (PLAIN_WORDS.has(word) && !isSymbol(this.tokens[this.at], '(')) return quoteName(token.text);
     if (word === 'DIV') return '//';
     if (word === 'RLIKE' || word === 'REGEXP') throw notModelled(word);
     if (word === 'SLEEP' && isSymbol(this.tokens[this.at], '(')) return this.sleep();
