@@ -210,8 +210,8 @@ export class RowEncoder {
   }
 
   /**
-   * Begins the value of `column`: `TableBatch.startColumn`, with the name written four bytes at a time. For the log's rows,
-   * whose values come one by one: {@link value} or `out.null()`, and {@link end} after the last one.
+   * Begins the value of `column`, as `TableBatch.startColumn` does but with the name written four bytes at a time, and counted
+   * as part of a key. For the log's rows, whose values come one by one: {@link value} or `out.null()`, and {@link end} after the last one.
    */
   begin(out: TableBatch, { marks, prefix }: WrittenColumn): void {
     out.reserve(prefix.length + WORD);
@@ -268,7 +268,8 @@ export class RowEncoder {
   deleteKey(out: TableBatch, key: readonly Buffer[]): void {
     out.startRow();
     this.columns.forEach((column, place) => {
-      out.startColumn(column.index);
+      // As the rows it replaces: a key is where `begin` marks it, and `startColumn` marks it elsewhere.
+      this.begin(out, column);
       const text = column.key ? key[this.keyPlaces.indexOf(place)]! : undefined;
       if (text === undefined) out.ascii(column.deleted);
       else column.writer.write(out, text, 0, text.length);
