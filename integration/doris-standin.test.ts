@@ -84,6 +84,30 @@ test('as a process it keeps its data, users and labels over a restart', async ()
   await stop(second);
 });
 
+test('a kill takes away nothing that was answered', async () => {
+  const args = ['--data-dir', await mkdtemp(join(dataDir, 'killed-'))];
+  const first = await startProcess(...args);
+  const sql = await connect(first.ready, { multipleStatements: true });
+  await sql.query(
+    `CREATE DATABASE d; CREATE TABLE d.t (id INT) UNIQUE KEY(id) DISTRIBUTED BY HASH(id) PROPERTIES("replication_num"="1")`,
+  );
+  for (const id of [1, 2]) await load(first.ready, 'd/t', [{ id }], { label: `l${id}` });
+  sql.on('error', () => undefined);
+  first.child.kill('SIGKILL');
+  await once(first.child, 'exit');
+  const second = await startProcess(...args);
+  const root = await connect(second.ready);
+  expect(await rowsOf(root, 'SELECT id FROM d.t ORDER BY id')).toEqual([['1'], ['2']]);
+  expect((await load(second.ready, 'd/t', [{ id: 3 }], { label: 'l2' }))['ExistingJobStatus']).toBe(
+    'FINISHED',
+  );
+  await root.query(
+    'CREATE TABLE d.s (id INT) UNIQUE KEY(id) DISTRIBUTED BY HASH(id) PROPERTIES("replication_num"="1")',
+  );
+  await root.end();
+  await stop(second);
+});
+
 test('a load goes over the FE to the BE with the credentials that the redirect carries', async () => {
   await using standin = await startStandin({ users: [{ name: 'app', password: 'p w/@' }] });
   const sql = await connect(standin, { multipleStatements: true });

@@ -1,6 +1,7 @@
 import { HttpListener, sendJson, sendNotFound, splitUrl } from './http-listener.ts';
 import type { State } from './state.ts';
 import { StreamLoad } from './stream-load.ts';
+import { endTwoPhase } from './two-phase.ts';
 
 const ERROR_LOGS_MAX = 1000;
 
@@ -24,6 +25,8 @@ export async function openBackend(state: State, port: number): Promise<HttpListe
     if (api !== 'api') return sendNotFound(response);
     if (request.method === 'PUT' && parts.length === 4 && action === '_stream_load') {
       await new StreamLoad(state, request, response, database, table, keepErrors).run(proceed);
+    } else if (request.method === 'PUT' && parts.length === 3 && table === '_stream_load_2pc') {
+      endTwoPhase(state, request, response, database);
     } else if (request.method === 'GET' && parts.length === 2 && database === 'health') {
       sendJson(response, { status: 'OK', msg: 'To Be Added' });
     } else if (request.method === 'GET' && parts.length === 2 && database === '_load_error_log') {

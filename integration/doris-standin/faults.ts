@@ -8,6 +8,8 @@ export interface Fault {
   readonly commit?: boolean;
   /** Delay of `slowBe`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
   readonly ms?: number;
+  /** Text of `failWith`, its `[CODE]` included. */
+  readonly message?: string;
 }
 
 const NAMES = [
@@ -27,6 +29,10 @@ const NAMES = [
   'tooManyVersions',
   /** BE: too many running transactions; none begins. */
   'tooManyTxns',
+  /** BE: `Fail` with the text of `message`; the transaction aborts. */
+  'failWith',
+  /** BE: two-phase loads are refused, as a cloud cluster does for merge-on-write tables (§1.10). */
+  'noTwoPhase',
   /** BE: the table is dropped just before the load commits. */
   'dropTable',
   /** The BE cuts every connection and the FE finds no live BE. */
@@ -48,7 +54,9 @@ export class Faults {
   set(faults: Readonly<Record<string, Partial<Fault>>>): void {
     for (const [name, { count = 1, ...rest }] of Object.entries(faults)) {
       const known = NAMES.find((candidate) => candidate === name);
-      const field = Object.keys(rest).find((key) => !['table', 'commit', 'ms'].includes(key));
+      const field = Object.keys(rest).find(
+        (key) => !['table', 'commit', 'ms', 'message'].includes(key),
+      );
       if (known === undefined) throw new TypeError(`no fault is called ${name}`);
       if (field !== undefined) throw new TypeError(`fault ${name} has no field ${field}`);
       if (count > 0) this.armed.set(known, { ...rest, count });

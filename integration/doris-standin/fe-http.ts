@@ -42,6 +42,9 @@ export function openFrontend(state: State, port: number): Promise<HttpListener> 
       return envelope(response, 401, 'Unauthorized', 'Access denied: wrong user or password');
     const isLoad = request.method === 'PUT' && parts.length === 4 && parts[3] === '_stream_load';
     if (isLoad) return redirect(state, request, response, account, parts);
+    const isSecondPhase =
+      request.method === 'PUT' && parts.length === 3 && parts[2] === '_stream_load_2pc';
+    if (isSecondPhase) return toBackend(state, request, response);
     if (request.method !== 'GET') return sendNotFound(response);
     return lookUp(state, response, account, parts, query);
   });
@@ -80,6 +83,11 @@ function redirect(
       response,
       `errCode = 2, detailMessage = LOAD command denied to user ${identity(account)} for table '${database}: ${table}'`,
     );
+  toBackend(state, request, response);
+}
+
+/** 307 to the BE, which is the only one. */
+function toBackend(state: State, request: IncomingMessage, response: ServerResponse): void {
   if (state.faults.isArmed('beDown')) {
     state.faults.take('beDown');
     return loadFailed(

@@ -126,7 +126,7 @@ function checkTimeout(timeout: string | undefined): void {
 export function readLoadOptions(
   header: Headers,
   context: { readonly stringBytesMax: number; readonly pick: () => number },
-): LoadOptions & { readonly filterRatioMax: number } {
+): LoadOptions & { readonly filterRatioMax: number; readonly twoPhase: boolean } {
   checkUnmodelled(header);
   checkMerge(header);
   const strict = header('strict_mode');
@@ -137,6 +137,8 @@ export function readLoadOptions(
   return {
     strict: isTrue(strict),
     filterRatioMax: readRatio(header('max_filter_ratio')),
+    // Lower case only (§1.10).
+    twoPhase: header('two_phase_commit') === 'true',
     zoneMinutes: readZone(header('timezone') ?? header('time_zone')),
     stringBytesMax: context.stringBytesMax,
     pick: context.pick,
@@ -223,8 +225,6 @@ function checkMerge(header: Headers): void {
 }
 
 function checkUnmodelled(header: Headers): void {
-  if (isTrue(header('two_phase_commit')))
-    throw failure('NOT_IMPLEMENTED_ERROR', 'doris-standin does not model two_phase_commit');
   if (isTrue(header('strip_outer_array')) || !isTrue(header('read_json_by_line') ?? 'true'))
     throw failure('NOT_IMPLEMENTED_ERROR', 'doris-standin models only read_json_by_line=true');
   if (isTrue(header('num_as_string')))

@@ -80,7 +80,6 @@ describe('headers and framing', () => {
     ['MERGE without delete', { merge_type: 'MERGE' }, 'INVALID_ARGUMENT'],
     ['delete without MERGE', { delete: 'id=1' }, 'INVALID_ARGUMENT'],
     ['a bad label', { label: 'a.b' }, 'Label format error'],
-    ['two-phase commit', { two_phase_commit: 'true' }, 'NOT_IMPLEMENTED'],
     ['an unknown compression', { compress_type: 'lzo' }, 'compress_type=lzo'],
     ['a column mapping', { columns: 'id, name=upper(x)' }, 'column mapping'],
     ['no credentials', { authorization: undefined }, 'no valid Basic authorization'],

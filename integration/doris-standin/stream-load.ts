@@ -46,6 +46,7 @@ export class StreamLoad {
   private readonly startedMs = performance.now();
   private transaction: Transaction | undefined;
   private bytes = 0;
+  private twoPhase = false;
 
   constructor(
     state: State,
@@ -104,6 +105,9 @@ export class StreamLoad {
       stringBytesMax: state.settings.stringBytesMax,
       pick: state.pick,
     });
+    this.twoPhase = options.twoPhase;
+    if (this.twoPhase && state.faults.take('noTwoPhase', this.table))
+      throw failure('NOT_IMPLEMENTED_ERROR', 'stream load 2pc is unsupported for mow table');
     const table = state.catalog.table(this.database, this.table);
     await using load = await TableLoad.open(state.store, table, options);
     proceed();
@@ -119,6 +123,18 @@ export class StreamLoad {
         'E-235',
         `TStatus: errCode = 2, detailMessage = failed to init rowset builder. tablet id: 10011, error: [E-235]version count 2001 exceeds limit 2000, -235`,
       );
+    const refused = state.faults.take('failWith', this.table);
+    if (refused !== undefined) throw new LoadFailure(refused.message ?? '[INTERNAL_ERROR]failWith');
+    if (this.twoPhase) {
+      // Held back until the second phase, of which only the abort is modelled: the rows may go at once.
+      transaction.status = 'PRECOMMITTED';
+      return {
+        status: 'Success',
+        message: 'OK',
+        loadedRows: load.loadedRows,
+        filteredRows: load.filteredRows,
+      };
+    }
     const reset = state.faults.take('resetAfterBody', this.table);
     if (reset !== undefined && reset.commit !== true) throw new Cut();
     const outcome = await this.commit(load, transaction);
@@ -233,7 +249,7 @@ export class StreamLoad {
       TxnId: this.transaction?.id ?? -1,
       Label: this.label,
       Comment: headerReader(this.request.headers)('comment') ?? '',
-      TwoPhaseCommit: 'false',
+      TwoPhaseCommit: String(this.twoPhase),
       Status: outcome.status,
       ...(outcome.existingJobStatus === undefined
         ? {}
@@ -262,9 +278,10 @@ export class StreamLoad {
 function failed(error: unknown): Outcome {
   if (error instanceof LabelUsedError) {
     const { status } = error.transaction;
+    const existing = { PREPARE: 'RUNNING', PRECOMMITTED: 'PRECOMMITTED' } as Record<string, string>;
     return {
       status: 'Label Already Exists',
-      existingJobStatus: status === 'PREPARE' ? 'RUNNING' : 'FINISHED',
+      existingJobStatus: existing[status] ?? 'FINISHED',
       message: `[LABEL_ALREADY_EXISTS]TStatus: ${error.message}`,
     };
   }

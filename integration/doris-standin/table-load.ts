@@ -65,6 +65,10 @@ function planTargets(table: Table, options: LoadOptions): Target[] {
       if (table.model !== 'UNIQUE') throw refusal(`Unknown column '${name}' in 'table list'`);
       targets.push({ source: name, role: 'delete', type: { name: 'TINYINT' } });
     } else if (name === SEQUENCE_COLUMN) {
+      if (table.sequence?.kind === 'column')
+        throw refusal(
+          'doris-standin does not model a sequence besides function_column.sequence_col',
+        );
       if (sequence === undefined) throw refusal(`Unknown column '${name}' in 'table list'`);
       targets.push({ source: name, role: 'sequence', type: sequence });
     } else if (name.startsWith('__DORIS_')) {

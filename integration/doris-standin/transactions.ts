@@ -1,6 +1,6 @@
 import { refusal, SqlError } from './sql-error.ts';
 
-export type TransactionStatus = 'PREPARE' | 'COMMITTED' | 'VISIBLE' | 'ABORTED';
+export type TransactionStatus = 'PREPARE' | 'PRECOMMITTED' | 'COMMITTED' | 'VISIBLE' | 'ABORTED';
 
 export interface Transaction {
   readonly id: number;
@@ -84,6 +84,11 @@ export class Transactions {
     transaction.status = status;
     transaction.finishTimeMs = this.now();
     this.forget(this.labels(transaction.database));
+  }
+
+  /** The transaction of a label, for the second phase of a two-phase load. */
+  find(database: string, label: string): Transaction | undefined {
+    return this.labels(database).get(label);
   }
 
   /** Answer of `get_load_state`. */
