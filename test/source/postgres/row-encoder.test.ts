@@ -232,11 +232,14 @@ test('the fast way into the batch keeps one row a key, also when the batch chang
   expect(found).toEqual(expected);
 });
 
+function keyOf(id: number): readonly Buffer[] {
+  return [Buffer.from(String(id))];
+}
+
 test('a row and its deletion in one batch are one row, whichever came last', () => {
   const table = tableOf(column('v', 25, 'STRING'));
   const encoder = new RowEncoder(table, false);
   const batch = new Batch();
-  const key = (id: number): readonly Buffer[] => [Buffer.from(String(id))];
   const insert = (id: number): void => {
     const out = batch.table(table);
     out.startRow();
@@ -247,8 +250,8 @@ test('a row and its deletion in one batch are one row, whichever came last', () 
     encoder.end(out);
   };
   insert(1);
-  encoder.deleteKey(batch.table(table), key(1));
-  encoder.deleteKey(batch.table(table), key(2));
+  encoder.deleteKey(batch.table(table), keyOf(1));
+  encoder.deleteKey(batch.table(table), keyOf(2));
   insert(2);
   const kept = lines(batch).map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(kept.map((row) => [row['id'], row['__DORIS_DELETE_SIGN__']])).toEqual([
