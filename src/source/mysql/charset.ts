@@ -2,7 +2,7 @@ import iconv from 'iconv-lite';
 import { putEscaped } from '../../encode/json-bytes.ts';
 import type { JsonWriter } from '../../encode/json-writer.ts';
 import { ProxyError } from '../../model/error.ts';
-import { SWE7_LOWER, UPPER_HALVES } from './charset-tables.ts';
+import { OWN_BYTES, OWN_CHARACTERS, UPPER_HALVES } from './charset-tables.ts';
 
 /** Bytes of a character at most, by MySQL's name of the character set. */
 const BYTES_MAX: Readonly<Record<string, number>> = {
@@ -100,7 +100,29 @@ export function decodeText(bytes: Buffer, charset: string): string {
   if (isUtf8(charset) || charset === 'binary') return bytes.toString('utf8');
   const table = singleByteTable(charset);
   if (table !== undefined) return Array.from(bytes, (byte) => table[byte]).join('');
-  return iconv.decode(bytes, ICONV[charset] ?? charset, { stripBOM: false });
+  return decodeWide(bytes, charset);
+}
+
+function decodeWide(bytes: Buffer, charset: string): string {
+  if (charset === 'big5') refuseEten(bytes);
+  let text = iconv.decode(bytes, ICONV[charset] ?? charset, { stripBOM: false });
+  for (const [theirs, own] of OWN_CHARACTERS[charset] ?? []) text = text.replaceAll(theirs, own);
+  return text;
+}
+
+/** Kana, Cyrillic and signs of Big5's ETEN extension: iconv-lite reads other characters there. */
+function refuseEten(bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; at++) {
+    const lead = bytes[at]!;
+    if (lead < 0x80) continue;
+    if (lead >= 0xc6 && lead <= 0xc8 && (lead > 0xc6 || bytes[at + 1]! >= 0xa1)) {
+      throw new ProxyError(
+        'UNDECODABLE',
+        `A text in the character set big5 has a character of its ETEN extension (0x${bytes.toString('hex', at, at + 2)}). Convert the column to utf8mb4.`,
+      );
+    }
+    at++;
+  }
 }
 
 /** Writes `start..end` of `source` as a JSON string. */
@@ -108,7 +130,7 @@ export type TextWriter = (out: JsonWriter, source: Buffer, start: number, end: n
 
 /**
  * The writer for a column's character set. Snapshot and stream both hand it the stored bytes, so they cannot disagree.
- * Unlike the server's conversion, which makes `?` of what its tables lack, a character is kept if Unicode has it.
+ * Characters are those of the server's own tables, but where it makes `?` of a byte that Unicode has a character for.
  *
  * @throws ProxyError SOURCE_TABLE for a name that is no character set of MySQL.
  */
@@ -119,9 +141,8 @@ export function textWriter(charset: string): TextWriter {
   if (isUtf8(charset)) return (out, source, start, end) => out.quotedUtf8(source, start, end);
   const table = singleByteTable(charset);
   if (table !== undefined) return singleByteWriter(table);
-  const encoding = ICONV[charset] ?? charset;
   return (out, source, start, end) =>
-    out.quotedText(iconv.decode(source.subarray(start, end), encoding, { stripBOM: false }));
+    out.quotedText(decodeWide(source.subarray(start, end), charset));
 }
 
 /** A character for each of 256 bytes; undefined for sets with longer characters. */
@@ -132,13 +153,9 @@ function singleByteTable(charset: string): readonly string[] | undefined {
   const bytes = Buffer.from(Array.from({ length: 128 }, (_, i) => 0x80 + i));
   const characters = upper ?? iconv.decode(bytes, ICONV[charset] ?? charset, { stripBOM: false });
   const table = [...ascii, ...characters.split('')];
-  // Where iconv has nothing MySQL has the control character of the same number, in these two sets.
-  for (let byte = 0x80; byte < 0xa0; byte++) {
-    const kept = charset === 'latin1' || charset === 'tis620';
-    if (kept && table[byte] === '\ufffd') table[byte] = String.fromCharCode(byte);
+  for (const [byte, character] of Object.entries(OWN_BYTES[charset] ?? {})) {
+    table[Number(byte)] = character;
   }
-  if (charset === 'swe7')
-    for (const [byte, c] of Object.entries(SWE7_LOWER)) table[Number(byte)] = c;
   return table;
 }
 
