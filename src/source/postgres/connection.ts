@@ -1,6 +1,12 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { Client, type ClientConfig, type QueryResultRow } from 'pg';
+import {
+  Client,
+  type ClientConfig,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+} from 'pg';
 import { postgresError } from './postgres-error.ts';
 
 /** Where a job's database is, and who logs in. */
@@ -111,21 +117,24 @@ export class Session implements AsyncDisposable {
     values: readonly unknown[] = [],
     timeoutMs = QUERY_TIMEOUT_MS,
   ): Promise<Row[]> {
-    try {
-      const config = { text: sql, values: [...values], query_timeout: timeoutMs };
-      return (await this.client.query<Row>(config)).rows;
-    } catch (cause) {
-      // The driver's own time-out leaves the query running: this connection answers nothing any more.
-      if (cause instanceof Error && cause.message === 'Query read timeout') this.destroy();
-      throw postgresError(this.#where, cause);
-    }
+    return (await this.#query<Row>({ text: sql, values: [...values], query_timeout: timeoutMs }))
+      .rows;
   }
 
   /** A statement without parameters; may be several. */
   async run(sql: string): Promise<void> {
+    await this.#query({ text: sql, query_timeout: QUERY_TIMEOUT_MS });
+  }
+
+  async #query<Row extends QueryResultRow>(
+    // The driver knows it; its types do not.
+    config: QueryConfig & { readonly query_timeout: number },
+  ): Promise<QueryResult<Row>> {
     try {
-      await this.client.query(sql);
+      return await this.client.query<Row>(config);
     } catch (cause) {
+      // The driver's own time-out leaves the query running: this connection answers nothing any more.
+      if (cause instanceof Error && cause.message === 'Query read timeout') this.destroy();
       throw postgresError(this.#where, cause);
     }
   }

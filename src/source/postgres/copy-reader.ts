@@ -51,14 +51,18 @@ export class CopyReader {
   async read(take: RowTaker, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
     this.#take = take;
-    if (this.#connection === undefined) this.#submit();
-    else this.#consume();
-    // Rejected or finished by the driver's callbacks, so it is looked at only after them.
-    if (this.#take !== undefined && !this.#done && this.#failure === undefined) {
-      this.#connection?.stream.resume();
-      await this.#change(signal);
+    try {
+      if (this.#connection === undefined) this.#submit();
+      else this.#consume();
+      // Rejected or finished by the driver's callbacks, so it is looked at only after them.
+      if (this.#take !== undefined && !this.#done && this.#failure === undefined) {
+        this.#connection?.stream.resume();
+        await this.#change(signal);
+      }
+    } finally {
+      // Also when aborted: what still arrives belongs to nobody.
+      this.#take = undefined;
     }
-    this.#take = undefined;
     if (this.#failure !== undefined) throw this.#failure;
     return this.#done;
   }

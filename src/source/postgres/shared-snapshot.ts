@@ -16,6 +16,7 @@ const AGE_MS_MAX = 600_000;
  */
 export class SharedSnapshot implements AsyncDisposable {
   readonly #open: () => Promise<Session>;
+  #expiry: NodeJS.Timeout | undefined;
   #current:
     | Promise<{ readonly session: Session; readonly id: string; readonly at: number }>
     | undefined;
@@ -38,6 +39,7 @@ export class SharedSnapshot implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#expiry);
     const current = await this.#current?.catch(() => undefined);
     this.#current = undefined;
     await current?.session[Symbol.asyncDispose]();
@@ -50,6 +52,8 @@ export class SharedSnapshot implements AsyncDisposable {
     }
     await this[Symbol.asyncDispose]();
     this.#current = this.#export();
+    // Also when no split asks for another one: a copy that waits for Doris must not hold the server up.
+    this.#expiry = setTimeout(() => void this[Symbol.asyncDispose](), AGE_MS_MAX);
     return (await this.#current).id;
   }
 

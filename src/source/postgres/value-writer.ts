@@ -6,6 +6,9 @@ import { writeArray } from './array-literal.ts';
 import { hstoreJson } from './hstore.ts';
 import { arrayForm, columnForm, FORM, type ArrayForm, type Form } from './value-form.ts';
 
+/** `"char"`: one byte, of which Postgres before 16 prints any value as it is. */
+const OID_CHAR = 18;
+
 const QUOTE = 0x22;
 const DASH = 0x2d;
 const PLUS = 0x2b;
@@ -37,7 +40,7 @@ export class ValueWriter {
     this.#column = column;
     this.#form = columnForm(column);
     this.#array = arrayForm(column);
-    this.#checkUtf8 = checkUtf8;
+    this.#checkUtf8 = checkUtf8 || column.typeOid === OID_CHAR;
   }
 
   /** Writes the value whose text is `b[from..to)`. */
@@ -118,7 +121,7 @@ export class ValueWriter {
     if (isUtf8(b.subarray(from, to))) return;
     throw new ProxyError(
       'UNDECODABLE',
-      `${this.#where()}: the text is not UTF-8, and a database with the encoding SQL_ASCII does not say what it is. ` +
+      `${this.#where()}: the text is not UTF-8, and the server does not say what it is. ` +
         `Exclude the column (table.${this.#table.name}.exclude_columns), or correct the text at the source.`,
     );
   }

@@ -28,6 +28,8 @@ const QUEUE_BYTES_LOW = 2 * 1024 * 1024;
 const CHUNK_BYTES_EAGER = 32 * 1024;
 const REST_MS = 1;
 
+/** Log-in and START_REPLICATION: the server answers before it decodes anything. */
+const START_TIMEOUT_MS = 60_000;
 const STATUS_MS_MAX = 10_000;
 const SENDER_TIMEOUT_DEFAULT_MS = 60_000;
 /**
@@ -164,6 +166,10 @@ export class WalReader implements AsyncDisposable {
     const started = new Promise<void>((resolve) => {
       this.#service.on('start', () => resolve());
     });
+    const late = setTimeout(() => {
+      this.#fail(new Error(`no answer to START_REPLICATION for ${START_TIMEOUT_MS / 1000} s`));
+      this.#socket?.destroy();
+    }, START_TIMEOUT_MS);
     const plugin = this.#plugin();
     type Plugin = Parameters<LogicalReplicationService['subscribe']>[0];
     // Only the shape is asked for at run time; the base class is not exported.
@@ -171,7 +177,11 @@ export class WalReader implements AsyncDisposable {
       .subscribe(plugin as unknown as Plugin, this.#options.slot, lsnText(this.#options.from))
       .then(() => this.#fail(new Error('the server ended the stream')));
     ended.catch((cause: unknown) => this.#fail(cause));
-    await Promise.race([started, ended]);
+    try {
+      await Promise.race([started, ended]);
+    } finally {
+      clearTimeout(late);
+    }
     if (this.#failure !== undefined) throw this.#failure;
     const { senderTimeoutMs } = this.#options;
     const every = Math.min(STATUS_MS_MAX, (senderTimeoutMs || SENDER_TIMEOUT_DEFAULT_MS) / 3);
