@@ -6,8 +6,10 @@ import { answerOf, Command, mayBeOurs, SEARCHED_BYTES_MAX } from '../wire/reques
 import type { ResponseWalker } from '../wire/response-walker.ts';
 import type { OwnRequest, OwnStatements } from './own-statements.ts';
 
-/** A longer statement is never ours; it is not even waited for. */
-const OWN_BYTES_MAX = 1_048_576;
+/** A longer statement is never ours; it is not even waited for. CREATE JOB may name thousands of tables. */
+const OWN_BYTES_MAX = 4_194_304;
+/** Longest EXECUTE and SEND_LONG_DATA of a statement of ours. */
+const PARAMETER_BYTES_MAX = 1_048_576;
 /** A login packet beyond this is no login packet (an HTTP request reads as one of 5 MB). */
 const LOGIN_BYTES_MAX = 1_048_576;
 
@@ -240,7 +242,7 @@ export class RequestRouter {
     const start = at + HEADER_BYTES + 1;
     const searched = Math.min(length - 1, SEARCHED_BYTES_MAX);
     if (bytes.length < start + searched) return HEADER_BYTES + 1 + searched;
-    if (!mayBeOurs(bytes, start, start + searched)) return HEADER_BYTES;
+    if (!mayBeOurs(bytes, start, length - 1)) return HEADER_BYTES;
     const whole = HEADER_BYTES + length;
     if (available < whole) return whole;
     const statement = this.#commands.recognize(bytes.toString('utf8', start, at + whole));
@@ -253,7 +255,7 @@ export class RequestRouter {
     if (bytes.length - at < HEADER_BYTES + 5) return HEADER_BYTES + 5;
     if (!this.#statements.owns(bytes.readUInt32LE(at + HEADER_BYTES + 1))) return HEADER_BYTES;
     const whole = HEADER_BYTES + length;
-    if (length > OWN_BYTES_MAX) throw new ProtocolError('parameters of more than 1 MiB');
+    if (length > PARAMETER_BYTES_MAX) throw new ProtocolError('parameters of more than 1 MiB');
     if (bytes.length - at >= whole) this.#own = { ...requestAt(bytes, at, whole), command };
     return whole;
   }

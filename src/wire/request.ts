@@ -57,75 +57,25 @@ export function answerOf(command: number): AnswerKind | 'none' | 'stream' {
   return ANSWERS.get(command) ?? 'single';
 }
 
-/** Statements are searched for our table functions, and for batches, as far as this; nothing longer is waited for. */
+/** Statements up to this length are searched for words of ours; of longer ones this much is looked at. */
 export const SEARCHED_BYTES_MAX = 65_536;
 
-/** First bytes of statements that may be ours, of white space and comments, of a byte order mark. */
-const FIRST_BYTES = new Uint8Array(256);
-for (const char of 'cCaApPrRdDsSwWeEiI \t\r\n\f\v/-#(;\u00ef\u0000')
-  FIRST_BYTES[char.charCodeAt(0)] = 1;
+/**
+ * Every statement of ours has one of these: `JOB` and `TASK`, a call of `jobs` or `tasks`, the name of a setting of ours.
+ * Nearly no other statement has. No narrower than the recognition in `sql/`, which decides.
+ */
+const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)/i;
 
-const SPACE_OR_COMMENT =
-  /(?:[\s\0(;]+|\u00ef\u00bb\u00bf|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|\/\*[^]*?(?:\*\/|$))*/y;
-/** The contents of these comments is executed, so it does not count as comment. */
-const EXECUTED_COMMENT = /^\/\*!/;
-const WORD = /[A-Za-z]+/y;
-/** `jobs(` and `tasks(`, a comment before the parenthesis allowed. */
-const TABLE_FUNCTION = /(?:jobs|tasks)[`"]?\s*(?:\(|\/\*|--|#)/i;
-const JOB_WORD = /\b(?:jobs?|tasks?)\b/i;
-
-/** Statements of ours begin with one of these and the second word; the others may call a table function. */
-const SECOND_WORD: ReadonlyMap<string, string> = new Map([
-  ['CREATE', 'JOB'],
-  ['ALTER', 'JOB'],
-  ['PAUSE', 'JOB'],
-  ['RESUME', 'JOB'],
-  ['DROP', 'JOB'],
-  ['CANCEL', 'TASK'],
-]);
-
-const MAY_SELECT = new Set(['SELECT', 'WITH', 'EXPLAIN', 'DESC', 'DESCRIBE', 'INSERT', 'CREATE']);
-
-function skipSpace(sql: string, from: number): number {
-  SPACE_OR_COMMENT.lastIndex = from;
-  SPACE_OR_COMMENT.test(sql);
-  return SPACE_OR_COMMENT.lastIndex;
-}
-
-function wordAt(sql: string, at: number): string {
-  WORD.lastIndex = at;
-  return WORD.exec(sql)?.[0] ?? '';
-}
-
-/** Whether something follows the first `;`: a batch, or a `;` in a string, which costs a closer look and nothing else. */
-function mayBeBatch(sql: string): boolean {
-  const at = sql.indexOf(';');
-  return at >= 0 && skipSpace(sql, at) < sql.length;
-}
+const GAP = String.raw`(?:[\s\0;]|\u00ef\u00bb\u00bf|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)`;
+/** The only statements of ours that may be long: they name tables. */
+const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
 /**
- * A first look at a statement: the bytes `from` to `to`, all of it or its first {@link SEARCHED_BYTES_MAX} bytes.
+ * A first look at a statement of `length` bytes that begins at `from`, of which {@link SEARCHED_BYTES_MAX} or all are there.
  * `false`: certainly not ours, pass it on. `true`: ask whoever can parse.
  */
-export function mayBeOurs(bytes: Buffer, from: number, to: number): boolean {
-  if (FIRST_BYTES[bytes[from] ?? 0] === 0) {
-    const semicolon = bytes.indexOf(0x3b, from);
-    if (semicolon < 0 || semicolon >= to - 1) return false;
-  }
+export function mayBeOurs(bytes: Buffer, from: number, length: number): boolean {
   // Words of ours are ASCII, so latin1 will do, and it is the cheapest.
-  return textMayBeOurs(bytes.toString('latin1', from, to));
-}
-
-function textMayBeOurs(sql: string): boolean {
-  if (mayBeBatch(sql) && JOB_WORD.test(sql)) return true;
-  const start = skipSpace(sql, 0);
-  if (start > 0 && EXECUTED_COMMENT.test(sql.trimStart())) return JOB_WORD.test(sql);
-  const first = wordAt(sql, start);
-  const word = first.toUpperCase();
-  const second = SECOND_WORD.get(word);
-  if (second !== undefined) {
-    const at = skipSpace(sql, start + first.length);
-    if (wordAt(sql, at).toUpperCase() === second) return true;
-  }
-  return MAY_SELECT.has(word) && TABLE_FUNCTION.test(sql);
+  const text = bytes.toString('latin1', from, from + Math.min(length, SEARCHED_BYTES_MAX));
+  return (length <= SEARCHED_BYTES_MAX ? HINT : JOB_START).test(text);
 }

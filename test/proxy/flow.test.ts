@@ -8,7 +8,7 @@ import { commandPacket, echo } from '../support/relay-ends.ts';
 import { NEW, QUERY, world } from '../support/relay-world.ts';
 
 /** A statement of ours with a given length. */
-const statement = (length: number): string => `pause job ok ${'x'.repeat(length - 14)}`;
+const statement = (length: number): string => `create job ok ${'x'.repeat(length - 15)}`;
 
 describe('large requests', () => {
   test.each([PAYLOAD_MAX - 1, PAYLOAD_MAX, PAYLOAD_MAX + 1, 2 * PAYLOAD_MAX + 10])(
@@ -41,13 +41,13 @@ describe('large requests', () => {
     expect(await client.answer()).toEqual(['OK']);
   });
 
-  test("of ours of up to 1 MiB are read, longer ones are Doris'", async () => {
+  test("of ours of up to 4 MiB are read, longer ones are Doris'", async () => {
     await using it = await world();
     const client = await it.login();
-    client.command(QUERY, statement(1_048_576));
+    client.command(QUERY, statement(4_194_304));
     expect(await client.answer()).toEqual(['OK']);
     expect(it.commands.executed).toHaveLength(1);
-    client.command(QUERY, statement(1_048_577));
+    client.command(QUERY, statement(4_194_305));
     expect(await client.answer()).toEqual(['OK']);
     expect(it.commands.executed).toHaveLength(1);
   });

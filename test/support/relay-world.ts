@@ -9,13 +9,13 @@ export const NEW = { deprecateEof: true, status: 2 };
 export const QUERY = 3;
 export const PREPARE = 0x16;
 
-/** Statements of ours in the relay's tests: `pause job <word> <rest>`, and `select ... from jobs(...)`. */
+/** Statements of ours in the relay's tests: `pause job <word> <rest>`, `create job` alike, and `select ... from jobs(...)`. */
 class FakeCommands implements Commands {
   readonly executed: string[] = [];
   readonly asked: string[] = [];
 
   recognize(sql: string): OwnStatement | undefined {
-    const [, word = '', rest = ''] = /^pause job (\w+) ?(.*)$/is.exec(sql) ?? [];
+    const [, word = '', rest = ''] = /^(?:pause|create) job (\w+) ?(.*)$/is.exec(sql) ?? [];
     const query = /from jobs\(/i.test(sql);
     if (word === 'doris' || (!query && word === '')) return undefined;
     return {
