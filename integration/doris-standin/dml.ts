@@ -112,7 +112,7 @@ async function writeRows(
   databaseName: string,
   table: Table,
   columns: readonly string[],
-  rows: readonly Row[],
+  rows: Iterable<Row>,
   givenLabel: string | undefined,
 ): Promise<Result> {
   const { state, variables } = session;

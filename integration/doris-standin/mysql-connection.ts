@@ -45,6 +45,9 @@ export interface ConnectionShare {
   readonly globals: Map<string, string>;
 }
 
+/** Size at which gathered packets are written. */
+const WRITE_BYTES = 65_536;
+
 /** Server side of one MySQL connection (doris-target.md §4). */
 export class MysqlConnection {
   private readonly socket: Socket;
@@ -56,6 +59,8 @@ export class MysqlConnection {
   private readonly prepared = new Map<number, Prepared>();
   private lastStatementId = 0;
   private sequence = 0;
+  private outgoing: Buffer[] = [];
+  private outgoingBytes = 0;
   private clientFlags = 0;
   private session: Session | undefined;
   /** User and database of a login that waits for the answer to an auth switch. */
@@ -73,10 +78,13 @@ export class MysqlConnection {
     try {
       const variables = new SessionVariables(this.share.globals);
       this.send(handshakePacket(this.connectionId, variables.get('version').value, this.scramble));
+      this.flush();
       for await (const bytes of this.socket as AsyncIterable<Buffer>) {
         for (const { payload, nextSequence } of this.splitter.push(bytes)) {
           this.sequence = nextSequence;
-          if (!(await this.take(payload))) return;
+          const goOn = await this.take(payload);
+          this.flush();
+          if (!goOn) return;
         }
       }
     } catch (error) {
@@ -88,8 +96,19 @@ export class MysqlConnection {
     }
   }
 
+  /** Packets are gathered: a row each would cost a system call each. */
   private send(payload: Buffer): void {
-    this.sequence = framePackets(payload, this.sequence, (bytes) => this.socket.write(bytes));
+    this.sequence = framePackets(payload, this.sequence, (bytes) => {
+      this.outgoing.push(bytes);
+      this.outgoingBytes += bytes.length;
+    });
+    if (this.outgoingBytes > WRITE_BYTES) this.flush();
+  }
+
+  private flush(): void {
+    this.socket.write(Buffer.concat(this.outgoing));
+    this.outgoing = [];
+    this.outgoingBytes = 0;
   }
 
   /** Handles one payload; false ends the connection. */
@@ -107,6 +126,7 @@ export class MysqlConnection {
       }
       this.send(errorPacket(error));
       if (loggedIn) return true;
+      this.flush();
       await new Promise<void>((resolve) => this.socket.end(resolve));
       return false;
     }

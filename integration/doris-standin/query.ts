@@ -1,4 +1,5 @@
 import {
+  type DuckDBDataChunk,
   DuckDBDateValue,
   DuckDBDecimalType,
   DuckDBDecimalValue,
@@ -17,7 +18,8 @@ import type { Translation } from './translate.ts';
 
 export interface QueryResult {
   readonly columns: readonly ResultColumn[];
-  readonly rows: readonly Row[];
+  /** Made from DuckDB's chunks while they are walked, so that a large result is not held twice. */
+  readonly rows: Iterable<Row>;
 }
 
 /** Runs a translated query. @throws SqlError 1105 for whatever DuckDB refuses. */
@@ -29,20 +31,12 @@ export async function runQuery(
   const connection = await session.state.store.connect();
   try {
     const result = await connection.run(sql);
-    const duckTypes = Array.from({ length: result.columnCount }, (_, i) => result.columnType(i));
-    const names = result.columnNames();
-    const columns = duckTypes.map((type, i): ResultColumn => ({
-      name: names[i]!,
-      type: dorisType(type, types.get(names[i]!.toLowerCase())),
-    }));
-    const rows: Row[] = [];
-    for (;;) {
-      const chunk = await result.fetchChunk();
-      if (chunk === null || chunk.rowCount === 0) break;
-      for (const row of chunk.getRows())
-        rows.push(row.map((value, i) => cellText(value, columns[i]!.type)));
-    }
-    return { columns: columns.map((column, i) => withScale(column, rows, i)), rows };
+    const chunks = await result.fetchAllChunks();
+    const columns = result.columnNames().map((name, i): ResultColumn => {
+      const type = dorisType(result.columnType(i), types.get(name.toLowerCase()));
+      return { name, type: withScale(type, chunks, i) };
+    });
+    return { columns, rows: { [Symbol.iterator]: () => rowsOf(chunks, columns) } };
   } catch (cause) {
     if (!(cause instanceof Error) || cause.name === 'SqlError') throw cause;
     throw refusal(`${cause.message.split('\n')[0]}`);
@@ -90,11 +84,27 @@ function dorisType(type: DuckDBType, named: ColumnType | undefined): ColumnType 
   return plain;
 }
 
+function* rowsOf(
+  chunks: readonly DuckDBDataChunk[],
+  columns: readonly ResultColumn[],
+): Generator<Row> {
+  const types = columns.map(({ type }) => type);
+  for (const chunk of chunks)
+    for (const row of chunk.getRows()) yield row.map((value, i) => cellText(value, types[i]!));
+}
+
+const hasFraction = (value: DuckDBValue): boolean =>
+  value instanceof DuckDBTimestampValue && value.micros % 1_000_000n !== 0n;
+
 /** A computed time has no declared scale: none if no row needs it. */
-function withScale(column: ResultColumn, rows: readonly Row[], index: number): ResultColumn {
-  if (column.type.name !== 'DATETIME' || column.type.scale !== 6) return column;
-  if (rows.some((row) => row[index]?.includes('.') === true)) return column;
-  return { ...column, type: { name: 'DATETIME', scale: 0 } };
+function withScale(
+  type: ColumnType,
+  chunks: readonly DuckDBDataChunk[],
+  index: number,
+): ColumnType {
+  if (type.name !== 'DATETIME' || type.scale !== 6) return type;
+  if (chunks.some((chunk) => chunk.getColumnValues(index).some(hasFraction))) return type;
+  return { name: 'DATETIME', scale: 0 };
 }
 
 function cellText(value: DuckDBValue, type: ColumnType): string | null {
@@ -106,14 +116,9 @@ function cellText(value: DuckDBValue, type: ColumnType): string | null {
     return type.name === 'FLOAT' ? floatText(value) : numberText(value);
   if (value instanceof DuckDBDecimalValue) return value.toString();
   if (value instanceof DuckDBDateValue) return dateText(value.days);
-  if (value instanceof DuckDBTimestampValue) return timeText(value.micros, type);
+  if (value instanceof DuckDBTimestampValue)
+    return dateTimeText(value.micros, type.name === 'DATETIME' ? type.scale : 6);
   throw notModelled('this result value');
-}
-
-function timeText(micros: bigint, type: ColumnType): string {
-  const scale = type.name === 'DATETIME' ? type.scale : 6;
-  const text = dateTimeText(micros, scale);
-  return scale === 6 ? text.replace(/\.000000$/, '') : text;
 }
 
 function numberText(value: number): string {

@@ -13,7 +13,7 @@ export type Result =
   | {
       readonly kind: 'rows';
       readonly columns: readonly ResultColumn[];
-      readonly rows: readonly Row[];
+      readonly rows: Iterable<Row>;
     };
 
 export const OK: Result = { kind: 'ok', affectedRows: 0, info: '' };

@@ -43,22 +43,29 @@ export async function startStandin(options: StandinOptions = {}): Promise<Standi
     await state.users.setPassword(account, password);
     await state.users.grant(account, {}, ['Admin_priv', 'Node_priv']);
   }
-  const mysql = await MysqlListener.open(state, options.queryPort ?? 0);
-  const frontend = await openFrontend(state, options.httpPort ?? 0);
-  const backend = await openBackend(state, options.bePort ?? 0);
-  Object.assign(state.ports, { query: mysql.port, http: frontend.port, be: backend.port });
+  const opened: AsyncDisposable[] = [];
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     (closing ??= (async (): Promise<void> => {
-      await mysql[Symbol.asyncDispose]();
-      await frontend[Symbol.asyncDispose]();
-      await backend[Symbol.asyncDispose]();
+      for (const part of opened) await part[Symbol.asyncDispose]();
       await store.close();
     })());
+  try {
+    const mysql = await MysqlListener.open(state, options.queryPort ?? 0);
+    opened.push(mysql);
+    const frontend = await openFrontend(state, options.httpPort ?? 0);
+    opened.push(frontend);
+    const backend = await openBackend(state, options.bePort ?? 0);
+    opened.push(backend);
+    Object.assign(state.ports, { query: mysql.port, http: frontend.port, be: backend.port });
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return {
-    query: `127.0.0.1:${mysql.port}`,
-    http: `127.0.0.1:${frontend.port}`,
-    be: `127.0.0.1:${backend.port}`,
+    query: `127.0.0.1:${state.ports.query}`,
+    http: `127.0.0.1:${state.ports.http}`,
+    be: `127.0.0.1:${state.ports.be}`,
     faults: state.faults,
     loads: state.loads,
     close,

@@ -299,4 +299,32 @@ describe('labels', () => {
     expect(await state('old')).toBe('UNKNOWN');
     expect((await load(standin, 'd/t', [{ id: 1 }], { label: 'old' }))['Status']).toBe('Success');
   });
+
+  test('a two-phase load is checked, held back under its label, and gone when it is aborted', async () => {
+    const headers = { label: 'probe', two_phase_commit: 'true' };
+    expect(await load(standin, 'd/t', [{ id: 7 }], headers)).toMatchObject({
+      Status: 'Success',
+      TwoPhaseCommit: 'true',
+      NumberLoadedRows: 1,
+    });
+    expect(await rowsOf(sql, 'SELECT id FROM d.t WHERE id = 7')).toEqual([]);
+    expect(await load(standin, 'd/t', [{ id: 7 }], headers)).toMatchObject({
+      Status: 'Label Already Exists',
+      ExistingJobStatus: 'PRECOMMITTED',
+    });
+    const end = async (operation: string): Promise<unknown> => {
+      const answer = await http(standin.be, '/api/d/_stream_load_2pc', {
+        method: 'PUT',
+        headers: { label: 'probe', txn_operation: operation },
+      });
+      return (JSON.parse(answer.body) as { status: unknown }).status;
+    };
+    expect(await end('undo')).toBe('ANALYSIS_ERROR');
+    expect(await end('abort')).toBe('Success');
+    expect(await end('abort')).toBe('ANALYSIS_ERROR');
+    expect(await load(standin, 'd/t', [{ id: 'x' }], headers)).toMatchObject({ Status: 'Fail' });
+    expect(await load(standin, 'd/t', [{ id: 7 }], { label: 'probe' })).toMatchObject({
+      Status: 'Success',
+    });
+  });
 });
