@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { DorisAccount, Endpoint } from './model/endpoint.ts';
+import { SETTINGS, type SettingName } from './model/setting.ts';
 
 /** A wrong configuration: one line for the user, exit code 2. */
 export class ConfigError extends Error {
@@ -18,8 +19,9 @@ export interface Config {
   readonly admin: Endpoint | undefined;
   readonly logLevel: string;
   readonly jobThreads: number;
-  readonly jobsMax: number;
-  readonly taskHistoryMax: number;
+  readonly settings: Readonly<Record<SettingName, number>>;
+  /** Where `FILE:name` of a job's `ssl_rootcert` is looked up. */
+  readonly certificateDir: string | undefined;
 }
 
 interface Option {
@@ -102,18 +104,31 @@ const OPTIONS = [
   {
     flag: 'max-streaming-job-num',
     argument: 'N',
-    default: '1024',
+    default: String(SETTINGS.max_streaming_job_num.default),
     help: 'streaming jobs that may exist',
+  },
+  {
+    flag: 'job-streaming-task-exec-thread-num',
+    argument: 'N',
+    default: String(SETTINGS.job_streaming_task_exec_thread_num.default),
+    help: 'upper limit of --job-threads that a statement can change',
   },
   {
     flag: 'max-streaming-task-show-count',
     argument: 'N',
-    default: '100',
+    default: String(SETTINGS.max_streaming_task_show_count.default),
     help: 'tasks of each job that tasks() remembers',
+  },
+  {
+    flag: 'ssl-cert-dir',
+    argument: 'DIR',
+    default: '',
+    help: 'PEM files that FILE:name of ssl_rootcert names',
   },
 ] as const satisfies readonly Option[];
 
 type Flag = (typeof OPTIONS)[number]['flag'];
+type SettingFlag = Extract<Flag, `${string}-streaming-${string}`>;
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'];
 
@@ -159,6 +174,11 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
   };
   const value = (flag: Flag): string => values(flag).at(-1) ?? '';
 
+  const setting = (flag: SettingFlag): number => {
+    const { min, max } = SETTINGS[flag.replaceAll('-', '_') as SettingName];
+    return integer(flag, value(flag), min, max);
+  };
+
   const frontends = values('fe').map((text) => endpoint('fe', text));
   const frontendsHttp = values('fe-http').map((text) => endpoint('fe-http', text));
   const dataDir = path.resolve(value('data-dir'));
@@ -178,13 +198,12 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
     admin: value('admin') === 'off' ? undefined : endpoint('admin', value('admin')),
     logLevel: oneOf('log-level', value('log-level'), LOG_LEVELS),
     jobThreads: integer('job-threads', value('job-threads'), 1, 64),
-    jobsMax: integer('max-streaming-job-num', value('max-streaming-job-num'), 0, 1e6),
-    taskHistoryMax: integer(
-      'max-streaming-task-show-count',
-      value('max-streaming-task-show-count'),
-      0,
-      1e5,
-    ),
+    settings: {
+      max_streaming_job_num: setting('max-streaming-job-num'),
+      job_streaming_task_exec_thread_num: setting('job-streaming-task-exec-thread-num'),
+      max_streaming_task_show_count: setting('max-streaming-task-show-count'),
+    },
+    certificateDir: value('ssl-cert-dir') === '' ? undefined : path.resolve(value('ssl-cert-dir')),
   };
 }
 

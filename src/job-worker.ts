@@ -10,13 +10,14 @@ import type { WorkerReport, WorkerRequest } from './scheduler/worker-pool.ts';
 import { DorisSink } from './sink/doris-sink.ts';
 import { FrontendClient } from './sink/frontend-client.ts';
 import { truncateTable } from './sink/table-ddl.ts';
-import { openSource } from './source/open-source.ts';
+import { openJobSource } from './source/open-source.ts';
 
 /** What a worker thread is opened with: everything it needs to run jobs by itself. */
 export interface WorkerData {
   readonly catalog: CatalogOptions;
   readonly doris: DorisAccount;
   readonly logLevel: string;
+  readonly certificateDir: string | undefined;
 }
 
 /** Two batches of a stream and four of a snapshot may be alive for each job: far below 300 MB for a job at full speed. */
@@ -24,7 +25,7 @@ const LIMITS = { rowsMax: 500_000, bytesMax: 16 * 1024 * 1024, ageMs: 300, idleM
 
 assert(parentPort !== null, 'this module is the entry of a worker thread');
 const port = parentPort;
-const { catalog: catalogOptions, doris, logLevel } = workerData as WorkerData;
+const { catalog: catalogOptions, doris, logLevel, certificateDir } = workerData as WorkerData;
 const log = pino({ level: logLevel, base: { thread: 'jobs' } }, pino.destination(2));
 
 await using catalog = await Catalog.open(catalogOptions);
@@ -43,8 +44,7 @@ const target: Target = {
 const parts: RunnerParts = {
   catalog,
   target,
-  openSource: (job, password) =>
-    openSource(job.sourceType, job.sourceProperties, password, { jobId: job.id }),
+  openSource: (job, password) => openJobSource(job, password, certificateDir),
   limits: LIMITS,
   log,
   now: Date.now,

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { AdminServer } from './admin/http-server.ts';
 import { makeMetrics } from './admin/metrics.ts';
 import { Catalog, type CatalogOptions } from './catalog/catalog.ts';
 import { OwnerLock } from './catalog/owner-lock.ts';
+import type { Settings } from './command/frontend-config.ts';
 import { JobCommands } from './command/job-command.ts';
 import type { Config } from './config.ts';
 import type { WorkerData } from './job-worker.ts';
@@ -11,7 +13,7 @@ import { Listener } from './proxy/listener.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { WorkerPool } from './scheduler/worker-pool.ts';
 import { FrontendClient } from './sink/frontend-client.ts';
-import { openSource } from './source/open-source.ts';
+import { openJobSource } from './source/open-source.ts';
 
 /** What the first line on stdout says. */
 export interface Ready {
@@ -36,7 +38,7 @@ export async function serve(
   const catalogOptions: CatalogOptions = {
     directory: config.dataDir,
     keyFile: config.keyFile,
-    taskHistoryMax: config.taskHistoryMax,
+    taskHistoryMax: config.settings.max_streaming_task_show_count,
   };
   await using catalog = await Catalog.open(catalogOptions);
   await using frontend = new FrontendClient(config.doris);
@@ -44,23 +46,22 @@ export async function serve(
     catalog: catalogOptions,
     doris: config.doris,
     logLevel: config.logLevel,
+    certificateDir: config.certificateDir,
   };
+  const settings = settingsOf(config, catalog);
+  const threadsMax = (): number =>
+    Math.min(config.jobThreads, settings.get('job_streaming_task_exec_thread_num'));
   await using scheduler = new Scheduler(
     catalog,
     log,
-    (events) =>
-      new WorkerPool(
-        { entry: workerEntry(), data: workerData, threadsMax: config.jobThreads, log },
-        events,
-      ),
+    (events) => new WorkerPool({ entry: workerEntry(), data: workerData, threadsMax, log }, events),
   );
   const commands = new JobCommands({
     catalog,
     scheduler,
     target: frontend,
-    openSource: (job, password) =>
-      openSource(job.sourceType, job.sourceProperties, password, { jobId: job.id }),
-    settings: { jobsMax: config.jobsMax },
+    openSource: (job, password) => openJobSource(job, password, config.certificateDir),
+    settings,
     log,
     now: Date.now,
   });
@@ -82,13 +83,17 @@ export async function serve(
   await scheduler.start();
   serving = true;
   onReady({ listen: endpointText(listener.address), admin: admin?.address, pid: process.pid });
-  if (!signal.aborted) {
-    await new Promise((resolve) => {
-      signal.addEventListener('abort', resolve, { once: true });
-    });
-  }
+  if (!signal.aborted) await once(signal, 'abort');
   serving = false;
   log.info('stopping');
+}
+
+/** What a statement has set wins over the configuration. */
+function settingsOf(config: Config, catalog: Catalog): Settings {
+  return {
+    get: (name) => catalog.setting(name) ?? config.settings[name],
+    set: (name, value) => catalog.putSetting(name, value),
+  };
 }
 
 /** The worker's module beside this one, in `dist/` and in the sources alike. */

@@ -20,7 +20,12 @@ test('without options it serves the default ports of the manual', () => {
       password: '',
     },
     admin: { host: '127.0.0.1', port: 8031 },
-    taskHistoryMax: 100,
+    settings: {
+      max_streaming_job_num: 1024,
+      job_streaming_task_exec_thread_num: 10,
+      max_streaming_task_show_count: 100,
+    },
+    certificateDir: undefined,
   });
 });
 

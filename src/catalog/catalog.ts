@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { ProxyError } from '../model/error.ts';
 import type { Job, SnapshotProgress, Task } from '../model/job.ts';
+import type { SettingName } from '../model/setting.ts';
 import { checkFormat, FORMAT, type Stored } from './record.ts';
 import { decrypt, encrypt, readOrCreateKey } from './secret.ts';
 
@@ -35,7 +36,7 @@ export interface CatalogOptions {
   readonly directory: string;
   /** Absolute path; it must not be backed up together with the catalog. */
   readonly keyFile: string;
-  /** Records kept of each job's tasks, newest first (`max_streaming_task_show_count`); below 1: none. */
+  /** Records kept of each job's tasks, newest first, unless `max_streaming_task_show_count` was set; below 1: none. */
   readonly taskHistoryMax: number;
 }
 
@@ -203,7 +204,21 @@ export class Catalog implements AsyncDisposable {
 
   /** The tasks of a job that are still remembered, newest first. */
   tasks(jobId: number): readonly Task[] {
-    return this.#list<Task>(taskPrefix(jobId)).toReversed();
+    const newest = this.#list<Task>(taskPrefix(jobId)).toReversed();
+    return newest.slice(0, Math.max(0, this.#historyMax()));
+  }
+
+  /** What a statement has set, for every thread and every start from then on; undefined: nothing. */
+  setting(name: SettingName): number | undefined {
+    return this.#read<number>(`setting/${name}`)?.value;
+  }
+
+  async putSetting(name: SettingName, value: number): Promise<void> {
+    await this.#commit({ compare: new Map(), put: [[`setting/${name}`, value]], remove: [] });
+  }
+
+  #historyMax(): number {
+    return this.setting('max_streaming_task_show_count') ?? this.#taskHistoryMax;
   }
 
   /** Tasks whose outcome was not recorded, oldest first: after a crash, what may or may not be in Doris. */
@@ -219,7 +234,7 @@ export class Catalog implements AsyncDisposable {
 
   #puts(jobId: number, along: Along): Put[] {
     const puts: Put[] = [];
-    if (this.#taskHistoryMax > 0) {
+    if (this.#historyMax() > 0) {
       for (const task of along.tasks ?? []) puts.push([taskPrefix(jobId) + id(task.id), task]);
     }
     for (const task of along.intents ?? []) puts.push([intentPrefix(jobId) + id(task.id), task]);
@@ -234,10 +249,11 @@ export class Catalog implements AsyncDisposable {
 
   /** Keys of the oldest task records, as many as the history is too long with the new ones. */
   #forgotten(jobId: number, along: Along): string[] {
-    if (along.tasks === undefined || this.#taskHistoryMax < 1) return [];
+    const historyMax = this.#historyMax();
+    if (along.tasks === undefined || historyMax < 1) return [];
     const keys = new Set(this.#keys(taskPrefix(jobId)));
     for (const task of along.tasks) keys.add(taskPrefix(jobId) + id(task.id));
-    return [...keys].toSorted().slice(0, Math.max(0, keys.size - this.#taskHistoryMax));
+    return [...keys].toSorted().slice(0, Math.max(0, keys.size - historyMax));
   }
 
   #read<T>(key: string): Stored<T> | undefined {

@@ -14,6 +14,7 @@ import {
   checkSourceProperties,
   checkTargetProperties,
   expectRequiredSourceProperties,
+  sessionVariables,
   tableSelection,
   toProperties,
 } from './properties.ts';
@@ -69,6 +70,7 @@ export class JobCreator {
       epoch: 1,
     };
     {
+      // Step 14, the certificate, belongs to the opening.
       await using source = await this.#parts.openSource(draft, password);
       await this.#prepare(source, draft, { start, password }, rights);
     }
@@ -80,7 +82,7 @@ export class JobCreator {
     const { name, ends } = statement;
     checkSourceProperties(ends.sourceProperties);
     checkTargetProperties(ends.targetProperties);
-    const { jobsMax } = this.#parts.settings;
+    const jobsMax = this.#parts.settings.get('max_streaming_job_num');
     if (this.#parts.catalog.jobs().length >= jobsMax) {
       throw refuse(`Exceed max streaming job num limit in fe.conf:${jobsMax}`);
     }
@@ -93,8 +95,10 @@ export class JobCreator {
       throw refuse(`Target database ${ends.targetDatabase} does not exist`);
     }
     checkJobProperties(statement.jobProperties);
+    for (const variable of sessionVariables(statement.jobProperties)) {
+      await expectSessionVariable(caller, variable);
+    }
     expectRequiredSourceProperties(sourceType, ends.sourceProperties);
-    expectNoCertificate(ends.sourceProperties.get('ssl_rootcert'));
     return sourceType;
   }
 
@@ -241,19 +245,19 @@ function withFoundTables(properties: Properties, tables: readonly TableSpec[]): 
   return { ...properties, include_tables: found.join(',') };
 }
 
+/** Doris knows its variables; a job with a source ignores them (job-sql.md §5.2). */
+async function expectSessionVariable(caller: Caller, name: string): Promise<void> {
+  if (/^\w+$/.test(name)) {
+    const { rows } = await caller.ask(`SHOW VARIABLES LIKE '${name}'`);
+    if (rows.some(([found]) => found?.toLowerCase() === name.toLowerCase())) return;
+  }
+  throw refuse(`Invalid session variable, [${name}]`);
+}
+
 function readSourceType(written: string): SourceType {
   const type = written.toUpperCase();
   if (type === 'MYSQL' || type === 'POSTGRES') return type;
   throw refuse(`No enum constant org.apache.doris.job.common.DataSourceType.${type}`);
-}
-
-/** Step 14. Files that CREATE FILE has put into Doris cannot be read back over SQL. */
-function expectNoCertificate(file: string | undefined): void {
-  if (file === undefined) return;
-  if (!file.startsWith('FILE:')) {
-    throw refuse(`ssl root cert is not in expected format, should start with FILE:, got ${file}`);
-  }
-  throw refuse("ssl_rootcert is not supported yet; use ssl_mode 'require' or 'disable'");
 }
 
 function withDefault(properties: Properties, key: string, value: () => string): Properties {

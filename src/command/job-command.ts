@@ -7,10 +7,11 @@ import { alterJob, expectPaused } from './alter-job.ts';
 import type { Caller, Commands, OwnStatement, Reply } from './commands.ts';
 import { JobCreator } from './create-job.ts';
 import { dropJob } from './drop-job.ts';
+import { CONFIG_COLUMNS, runConfigStatement } from './frontend-config.ts';
 import type { JobParts } from './job-parts.ts';
 import { nativeJobNames } from './native-jobs.ts';
 import { Rights } from './rights.ts';
-import { tvfStatement } from './tvf-command.ts';
+import { describeTvf, tvfStatement } from './tvf-command.ts';
 
 const OK: Reply = { kind: 'ok' };
 
@@ -52,12 +53,27 @@ export class JobCommands implements Commands {
     switch (recognized.kind) {
       case 'query':
         return tvfStatement(this.#parts.catalog, recognized.query);
+      case 'describe':
+        return describeTvf(recognized.table);
+      case 'config': {
+        const { statement } = recognized;
+        return {
+          parameterCount: 0,
+          columns: statement.kind === 'showConfig' ? CONFIG_COLUMNS : [],
+          execute: async (_parameters, caller) =>
+            await this.#audited(sql, caller, (rights) =>
+              runConfigStatement(this.#parts.settings, statement, rights),
+            ),
+        };
+      }
       case 'job':
         return {
           parameterCount: 0,
           columns: [],
           execute: async (_parameters, caller) =>
-            await this.#audited(sql, recognized.statement, caller),
+            await this.#audited(sql, caller, (rights) =>
+              this.#run(recognized.statement, caller, rights),
+            ),
         };
       case 'batch':
     }
@@ -73,7 +89,11 @@ export class JobCommands implements Commands {
     };
   }
 
-  async #audited(sql: string, statement: JobStatement, caller: Caller): Promise<Reply | 'relay'> {
+  async #audited(
+    sql: string,
+    caller: Caller,
+    run: (rights: Rights) => Promise<Reply | 'relay'>,
+  ): Promise<Reply | 'relay'> {
     const startedMs = performance.now();
     let user: string | undefined;
     const note = (result: string, error?: unknown): void => {
@@ -93,7 +113,7 @@ export class JobCommands implements Commands {
     try {
       const rights = await Rights.of(caller);
       user = rights.user;
-      const reply = await this.#run(statement, caller, rights);
+      const reply = await run(rights);
       note(reply === 'relay' ? 'relayed' : 'ok');
       return reply;
     } catch (error) {

@@ -4,6 +4,7 @@ import type { Job } from '../model/job.ts';
 import type { Scheduler } from '../scheduler/scheduler.ts';
 import type { FrontendClient } from '../sink/frontend-client.ts';
 import type { Source } from '../source/source.ts';
+import type { Settings } from './frontend-config.ts';
 
 /** Where jobs are kept. */
 export type JobStore = Pick<
@@ -32,10 +33,7 @@ export interface JobParts {
   readonly target: TargetTables;
   /** Opens the job's source; its errors are ProxyErrors. */
   openSource(job: Job, password: string): Promise<Source>;
-  readonly settings: {
-    /** `max_streaming_job_num`. */
-    readonly jobsMax: number;
-  };
+  readonly settings: Settings;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   now(): number;

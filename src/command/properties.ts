@@ -69,6 +69,13 @@ export function checkSourceProperties(list: PropertyList): void {
   }
 }
 
+/** Names of the session variables that job properties set. Doris checks them, and a job with a source has no use for them. */
+export function sessionVariables(list: PropertyList): readonly string[] {
+  return [...list.keys()].flatMap(
+    (key) => /^session\.(?<name>.*)$/s.exec(key)?.groups?.['name'] ?? [],
+  );
+}
+
 function checkSourceKey(key: string, value: string): void {
   const isValid = Object.hasOwn(SOURCE_KEYS, key) ? SOURCE_KEYS[key] : undefined;
   if (isValid === undefined) throw refuse(`Unexpected key: '${key}'`);
@@ -141,7 +148,14 @@ export function checkJobProperties(list: PropertyList): void {
   if (bytes !== undefined && !(Number(bytes) >= 100 * 2 ** 20 && Number(bytes) <= 10 * 2 ** 30)) {
     throw refuse(`s3.max_batch_bytes must be between 100 MB and 10 GB, but was ${bytes}`);
   }
-  if (list.has('compute_group')) throw refuse('compute_group is only supported in cloud mode');
+  const group = list.get('compute_group');
+  if (group !== undefined) {
+    throw refuse(
+      isSet(group)
+        ? 'compute_group is only supported in cloud mode'
+        : 'compute_group cannot be empty',
+    );
+  }
 }
 
 /** @throws ProxyError STATEMENT for the first one that is missing; and `schema` for Postgres. */

@@ -66,6 +66,12 @@ export class Rights {
     );
   }
 
+  /** @throws ProxyError PRIVILEGE */
+  expectAdmin(): void {
+    if (this.#has('admin_priv', [])) return;
+    throw new ProxyError('PRIVILEGE', `${needed('ADMIN')} for this operation`);
+  }
+
   /** @throws ProxyError TABLE_ACCESS */
   expectCreate(database: string, table: string): void {
     if (this.mayCreate(database, table)) return;

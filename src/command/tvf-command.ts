@@ -33,6 +33,17 @@ export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement 
   };
 }
 
+/** DESC FUNCTION: the columns, in Doris' form of a description. */
+export function describeTvf(table: TvfName): OwnStatement {
+  const columns = ['Field', 'Type', 'Null', 'Key', 'Default', 'Extra'];
+  const rows = TVF_COLUMNS[table].map((name) => [name, 'text', 'No', 'false', null, 'NONE']);
+  return {
+    parameterCount: 0,
+    columns,
+    execute: () => Promise.resolve({ kind: 'rows', columns, rows }),
+  };
+}
+
 async function askDoris(
   catalog: JobStore,
   query: QueryText,

@@ -24,6 +24,9 @@ const RESUMABLE: ReadonlySet<FailureReasonCode> = new Set([
 /** Wait before automatic resume number n, in milliseconds: soon at first, then 20, 40, 80, 160 s, then 300 s. */
 const RESUME_MS = [1_000, 20_000, 40_000, 80_000, 160_000, 300_000] as const;
 
+/** Automatic resumes without a success in between; after them somebody must act (`streaming_job_max_auto_resume_count`). */
+const RESUMES_MAX = 10;
+
 /** Wait before a job whose thread died is started again, in milliseconds. */
 const RESTART_MS = 1_000;
 
@@ -119,8 +122,9 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
     const paused = job?.status === 'PAUSED' && RESUMABLE.has(job.failure?.code ?? 'INTERNAL_ERR');
     if (paused) return;
     clearTimeout(retry.timer);
-    // A resumed job keeps its count until a task succeeds; a dropped or manually paused one does not.
-    if (job?.status !== 'PENDING') this.#retries.delete(jobId);
+    // Resumed by itself a job keeps its count until a task succeeds, and its reason too. RESUME JOB clears both.
+    const resumed = job?.status === 'PENDING' && job.failure !== undefined;
+    if (!resumed && job?.status !== 'RUNNING') this.#retries.delete(jobId);
   }
 
   #planRetry(job: Job): void {
@@ -131,6 +135,11 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
     const goesOn = last !== undefined && last.succeeded === job.succeedTaskCount;
     const attempt = goesOn ? last.attempt + 1 : 0;
     if (last !== undefined) clearTimeout(last.timer);
+    if (attempt >= RESUMES_MAX) {
+      this.#retries.delete(job.id);
+      void this.#giveUp(job, attempt);
+      return;
+    }
     const waitMs = RESUME_MS[Math.min(attempt, RESUME_MS.length - 1)] ?? 300_000;
     const timer = setTimeout(() => void this.#restart(job.id, job.epoch), waitMs);
     this.#retries.set(job.id, {
@@ -142,17 +151,34 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
     this.#log.info({ job: job.id, waitMs, attempt }, 'automatic resume planned');
   }
 
+  async #giveUp(job: Job, attempts: number): Promise<void> {
+    const last = job.failure?.message ?? '';
+    this.#log.warn({ job: job.id, attempts }, 'automatic resume given up');
+    await this.#changeIf(job.id, job.epoch, {
+      failure: {
+        code: 'CANNOT_RESUME_ERR',
+        message: `Auto resume failed after ${attempts} attempts. Last error: ${last}`,
+      },
+    });
+  }
+
   /** The reason stays visible until a task succeeds. */
   async #restart(jobId: number, epoch: number): Promise<void> {
+    const changed = await this.#changeIf(jobId, epoch, { status: 'PENDING' });
+    if (changed) this.wake(jobId);
+  }
+
+  /** Nothing happens to a job that has moved on, or is gone. */
+  async #changeIf(jobId: number, epoch: number, changes: Partial<Job>): Promise<boolean> {
     try {
       await this.#catalog.changeJob(jobId, (job) => {
         if (job.epoch !== epoch) throw new ProxyError('JOB_FENCED', `job ${jobId} moved on`);
-        return { ...job, status: 'PENDING', epoch: epoch + 1 };
+        return { ...job, ...changes, epoch: epoch + 1 };
       });
+      return true;
     } catch (error) {
-      if (error instanceof ProxyError && error.code === 'JOB_FENCED') return;
+      if (error instanceof ProxyError && error.code === 'JOB_FENCED') return false;
       throw error;
     }
-    this.wake(jobId);
   }
 }

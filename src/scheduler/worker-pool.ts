@@ -29,7 +29,7 @@ interface Thread {
 export class WorkerPool implements Runners {
   readonly #entry: URL;
   readonly #data: unknown;
-  readonly #threadsMax: number;
+  readonly #threadsMax: () => number;
   readonly #events: RunnerEvents;
   readonly #log: Logger;
   readonly #threads = new Set<Thread>();
@@ -38,10 +38,10 @@ export class WorkerPool implements Runners {
   /**
    * @param options.entry The worker's module.
    * @param options.data What it is opened with; structured-cloneable.
-   * @param options.threadsMax At least 1.
+   * @param options.threadsMax At least 1; asked whenever a thread might be started.
    */
   constructor(
-    options: { entry: URL; data: unknown; threadsMax: number; log: Logger },
+    options: { entry: URL; data: unknown; threadsMax: () => number; log: Logger },
     events: RunnerEvents,
   ) {
     this.#entry = options.entry;
@@ -70,7 +70,7 @@ export class WorkerPool implements Runners {
 
   #pick(): Thread {
     const idlest = [...this.#threads].toSorted((a, b) => a.jobs.size - b.jobs.size)[0];
-    const mayGrow = this.#threads.size < this.#threadsMax;
+    const mayGrow = this.#threads.size < this.#threadsMax();
     if (idlest !== undefined && (idlest.jobs.size === 0 || !mayGrow)) return idlest;
     return this.#start();
   }

@@ -1,8 +1,9 @@
-import type { Properties, SourceType } from '../model/job.ts';
+import type { Job, Properties, SourceType } from '../model/job.ts';
 import { readMysqlOptions } from './mysql/mysql-options.ts';
 import { MysqlSource } from './mysql/mysql-source.ts';
 import { readPostgresOptions } from './postgres/postgres-options.ts';
 import { PostgresSource } from './postgres/postgres-source.ts';
+import { readRootCertificate } from './root-certificate.ts';
 import type { Source } from './source.ts';
 
 /** What a source must know of its job beside the properties. */
@@ -33,4 +34,17 @@ export async function openSource(
   context: SourceContext,
 ): Promise<Source> {
   return await OPEN[type](properties, password, context);
+}
+
+/** As {@link openSource}, for a job; `certificateDir` holds what `ssl_rootcert` may name. */
+export async function openJobSource(
+  { id, sourceType, sourceProperties }: Job,
+  password: string,
+  certificateDir: string | undefined,
+): Promise<Source> {
+  const rootCertificate = readRootCertificate(certificateDir, sourceProperties);
+  return await openSource(sourceType, sourceProperties, password, {
+    jobId: id,
+    ...(rootCertificate === undefined ? {} : { rootCertificate }),
+  });
 }

@@ -1,11 +1,14 @@
 import { parseJobStatement, type JobStatement } from './job-statement.ts';
 import { isPunctuation, isWord, tokenize, type Token } from './tokenizer.ts';
-import { findTvfCalls, type QueryText } from './tvf-call.ts';
+import { parseConfigStatement, type ConfigStatement } from './config-statement.ts';
+import { describedTvf, findTvfCalls, type QueryText, type TvfName } from './tvf-call.ts';
 
 /** A text that is ours. */
 export type Recognized =
   | { readonly kind: 'job'; readonly statement: JobStatement }
   | { readonly kind: 'query'; readonly query: QueryText }
+  | { readonly kind: 'describe'; readonly table: TvfName }
+  | { readonly kind: 'config'; readonly statement: ConfigStatement }
   /** Several statements, at least one of them ours: refused as a whole, so that never half of it runs. */
   | { readonly kind: 'batch' };
 
@@ -18,7 +21,7 @@ const GAP = String.raw`(?:[\s\0;\uFEFF]|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))
 const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
 /** Every statement of ours has one of these; nearly no other statement has. */
-const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]/i;
+const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)/i;
 
 /**
  * Decides whether `sql` is ours; undefined sends it to Doris byte for byte. A statement that starts like
@@ -59,6 +62,12 @@ function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undef
     return statement && { kind: 'job', statement };
   }
   if (tokens.at(-1)?.kind === 'broken') return undefined;
+  if (isWord(tokens[0], 'ADMIN') || isWord(tokens[0], 'SHOW')) {
+    const statement = parseConfigStatement(tokens);
+    return statement && { kind: 'config', statement };
+  }
+  const described = describedTvf(tokens);
+  if (described !== undefined) return { kind: 'describe', table: described };
   const calls = findTvfCalls(tokens);
   return calls.length > 0 ? { kind: 'query', query: { sql, tokens, calls } } : undefined;
 }

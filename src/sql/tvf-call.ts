@@ -78,23 +78,43 @@ export function findTvfCalls(tokens: readonly Token[]): readonly TvfCall[] {
   return calls;
 }
 
-/** `jobs ( type = insert )`, where a table may stand. */
+/** The function of `DESC FUNCTION jobs("type"="insert")`; undefined for any other statement. */
+export function describedTvf(tokens: readonly Token[]): TvfName | undefined {
+  const [verb, noun] = tokens;
+  const describes = isWord(verb, 'DESC') || isWord(verb, 'DESCRIBE');
+  if (!describes || !isWord(noun, 'FUNCTION') || tokens.length !== 2 + CALL_TOKENS) {
+    return undefined;
+  }
+  return insertCall(tokens, 2);
+}
+
+/** `jobs ( type = insert )` */
+const CALL_TOKENS = 6;
+
+/** A call where a table may stand. */
 function readCall(tokens: readonly Token[], at: number): TvfCall | undefined {
-  const [before, name, open, key, equals, value, close] = tokens.slice(at - 1, at + 6);
-  if (!isWord(name, 'JOBS') && !isWord(name, 'TASKS')) return undefined;
+  const before = tokens[at - 1];
   const mayBeTable =
     isWord(before, 'FROM') ||
     isWord(before, 'JOIN') ||
     isPunctuation(before, ',') ||
     isPunctuation(before, '(');
+  const name = mayBeTable ? insertCall(tokens, at) : undefined;
+  return name && { name, from: at, to: at + CALL_TOKENS };
+}
+
+/** The function that is called at `at` and asked for insert jobs. */
+function insertCall(tokens: readonly Token[], at: number): TvfName | undefined {
+  const [name, open, key, equals, value, close] = tokens.slice(at, at + CALL_TOKENS);
+  if (!isWord(name, 'JOBS') && !isWord(name, 'TASKS')) return undefined;
   const isInsert =
     isPunctuation(open, '(') &&
     isConstant(key, 'type') &&
     isPunctuation(equals, '=') &&
     isConstant(value, 'insert') &&
     isPunctuation(close, ')');
-  if (!mayBeTable || !isInsert) return undefined;
-  return { name: isWord(name, 'JOBS') ? 'jobs' : 'tasks', from: at, to: at + 6 };
+  if (!isInsert) return undefined;
+  return isWord(name, 'JOBS') ? 'jobs' : 'tasks';
 }
 
 function isConstant(token: Token | undefined, text: string): boolean {

@@ -12,6 +12,9 @@ afterEach(async () => {
   await world[Symbol.asyncDispose]();
 });
 
+const withSession = (name: string): string =>
+  create({ job: `PROPERTIES("session.${name}" = "5")` });
+
 describe('CREATE JOB', () => {
   test('makes the missing tables, then the job, then wakes the scheduler', async () => {
     world.parts.target.tables.set('db.order_info', {
@@ -200,11 +203,6 @@ describe('CREATE JOB', () => {
     ['no password', { source: { password: undefined } }, 'password is required property'],
     ['no schema', { type: 'POSTGRES' }, 'schema is required'],
     [
-      'certificate',
-      { source: { ssl_mode: 'verify-ca', ssl_rootcert: 'ca.pem' } },
-      'ssl root cert is not in expected format, should start with FILE:, got ca.pem',
-    ],
-    [
       'a place in the wrong log',
       { source: { offset: '{"lsn":"5"}' } },
       'Invalid format for offset: {"lsn":"5"}',
@@ -244,11 +242,25 @@ describe('CREATE JOB', () => {
   });
 
   test('refuses more jobs than allowed', async () => {
-    Object.assign(world.parts.settings, { jobsMax: 1 });
+    await world.parts.settings.set('max_streaming_job_num', 1);
     await world.run(create());
     expect(await world.refusal(create({ name: 'k' }))).toBe(
       plain('Exceed max streaming job num limit in fe.conf:1'),
     );
+  });
+
+  test('a session variable must be one of Doris, though the job has no use for it', async () => {
+    world.caller.answer = {
+      columns: ['Variable_name'],
+      rows: [['query_timeout'], ['queryXtimeout']],
+    };
+    for (const name of ['query_timeou', 'a b', 'x']) {
+      expect(await world.refusal(withSession(name))).toBe(
+        plain(`Invalid session variable, [${name}]`),
+      );
+    }
+    expect(await world.run(withSession('Query_Timeout'))).toEqual({ kind: 'ok' });
+    expect(world.caller.asked).toContain("SHOW VARIABLES LIKE 'Query_Timeout'");
   });
 
   test('needs LOAD on the target database', async () => {

@@ -4,10 +4,12 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { FrontendError, type Caller, type FrontendRows } from '../../src/command/commands.ts';
+import type { Settings } from '../../src/command/frontend-config.ts';
 import type { JobParts, JobScheduler, TargetTables } from '../../src/command/job-parts.ts';
 import { ProxyError } from '../../src/model/error.ts';
 import type { Job } from '../../src/model/job.ts';
 import type { MysqlPosition, Position } from '../../src/model/offset.ts';
+import { SETTINGS } from '../../src/model/setting.ts';
 import type { TableSpec } from '../../src/model/table.ts';
 import type { TargetTable } from '../../src/sink/table-ddl.ts';
 import type { ChangeStream, Source, TableSelection } from '../../src/source/source.ts';
@@ -186,7 +188,10 @@ export class FakeParts implements JobParts, AsyncDisposable {
   readonly catalog: Catalog;
   readonly target = new FakeTarget();
   readonly source = new FakeSource();
-  readonly settings = { jobsMax: 1024 };
+  readonly settings: Settings = {
+    get: (name) => this.catalog.setting(name) ?? SETTINGS[name].default,
+    set: (name, value) => this.catalog.putSetting(name, value),
+  };
   readonly woken: number[] = [];
   readonly logged: string[] = [];
   readonly scheduler: JobScheduler = {

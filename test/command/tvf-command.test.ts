@@ -67,6 +67,17 @@ describe('jobs() and tasks()', () => {
     });
   });
 
+  test('DESC FUNCTION lists the columns', async () => {
+    const answer = await world.run('DESC FUNCTION tasks("type"="insert")');
+    expect(answer).toMatchObject({
+      kind: 'rows',
+      columns: ['Field', 'Type', 'Null', 'Key', 'Default', 'Extra'],
+    });
+    const rows = answer === 'relay' || answer.kind !== 'rows' ? [] : answer.rows;
+    expect(rows[0]).toEqual(['TaskId', 'text', 'No', 'false', null, 'NONE']);
+    expect(rows.map(([name]) => name)).toEqual(TVF_COLUMNS.tasks);
+  });
+
   test('any other shape is Doris’ to answer, over literal rows', async () => {
     await world.run(create());
     world.caller.answer = { columns: ['n'], rows: [['1']] };

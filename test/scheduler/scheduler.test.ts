@@ -76,6 +76,15 @@ const change = async (changes: Partial<Job>): Promise<void> => {
   await catalog.changeJob(1, (found) => ({ ...found, ...changes, epoch: found.epoch + 1 }));
   scheduler.wake(1);
 };
+/** As RESUME JOB does it. */
+const resume = async (): Promise<void> => {
+  await catalog.changeJob(1, ({ failure: _cured, ...found }) => ({
+    ...found,
+    status: 'PENDING',
+    epoch: found.epoch + 1,
+  }));
+  scheduler.wake(1);
+};
 const statusOf = (): string | undefined => catalog.job(1)?.status;
 
 test('what ran when the process was killed runs again, under a new epoch', async () => {
@@ -128,6 +137,53 @@ test('a passing failure is resumed by itself, later and later, until a task succ
   runners.events.ended(1);
   await vi.advanceTimersByTimeAsync(1_000);
   await vi.waitFor(() => expect(runners.started).toHaveLength(5));
+});
+
+test('after ten resumes in vain somebody must act, and RESUME JOB counts anew', async () => {
+  await scheduler.start();
+  const failure = { code: 'INTERNAL_ERR', message: 'disk full' } as const;
+  for (let attempt = 0; attempt < 10; attempt++) {
+    await change({ status: 'PAUSED', failure });
+    runners.events.ended(1);
+    await vi.advanceTimersByTimeAsync(300_000);
+    await vi.waitFor(() => expect(runners.started).toHaveLength(attempt + 2));
+  }
+  await change({ status: 'PAUSED', failure });
+  runners.events.ended(1);
+  await vi.waitFor(() =>
+    expect(catalog.job(1)).toMatchObject({
+      status: 'PAUSED',
+      failure: {
+        code: 'CANNOT_RESUME_ERR',
+        message: 'Auto resume failed after 10 attempts. Last error: disk full',
+      },
+    }),
+  );
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  expect(statusOf()).toBe('PAUSED');
+  expect(runners.started).toHaveLength(11);
+  await resume();
+  await change({ status: 'PAUSED', failure });
+  runners.events.ended(1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.waitFor(() => expect(statusOf()).toBe('PENDING'));
+});
+
+test('RESUME JOB starts the waits anew', async () => {
+  await scheduler.start();
+  const failure = { code: 'INTERNAL_ERR', message: 'x' } as const;
+  const fail = async (): Promise<void> => {
+    await change({ status: 'PAUSED', failure });
+    runners.events.ended(1);
+  };
+  await fail();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.waitFor(() => expect(statusOf()).toBe('PENDING'));
+  await fail();
+  await resume();
+  await fail();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await vi.waitFor(() => expect(statusOf()).toBe('PENDING'));
 });
 
 test.each(['MANUAL_PAUSE_ERR', 'TOO_MANY_FAILURE_ROWS_ERR', 'CANNOT_RESUME_ERR'] as const)(
