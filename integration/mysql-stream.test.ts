@@ -3,7 +3,7 @@ import { Batch } from '../src/encode/batch.ts';
 import type { MysqlPosition } from '../src/model/offset.ts';
 import type { Fill, Source } from '../src/source/source.ts';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
-import { newDatabase } from './support/mysql-job.ts';
+import { newDatabase, openMysql } from './support/mysql-job.ts';
 import { after, follow, LIMIT, never, Replica } from './support/replica.ts';
 import {
   expectTwoTables,
@@ -160,6 +160,28 @@ describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source', (kind)
       );
     },
   );
+
+  run('begins at the oldest place of the log, and knows its GTIDs from then on', async () => {
+    // The statement that makes the table is in this log too.
+    await server.query(
+      `CREATE DATABASE oldest; USE oldest; ${T}; INSERT INTO t VALUES (1, 'a'); INSERT INTO u VALUES (1, 1, 'b')`,
+    );
+    await using source = await openMysql(server, 'oldest');
+    const specs = await tables(source);
+    const from = mysqlPosition(await source.earliestPosition());
+    expect([from.pos, from.gtids]).toEqual([4, '']);
+    const replica = new Replica();
+    await using stream = await source.openStream(specs, from);
+    const fills = await follow(stream, replica);
+    await expectEqual(replica, 'oldest');
+    const latest = mysqlPosition(await source.latestPosition());
+    const last = await stream.fill(new Batch(), LIMIT, never);
+    expect(last.to).toMatchObject({ file: latest.file, pos: latest.pos, gtids: latest.gtids });
+
+    const middle = { ...mysqlPosition(fills[0]!.to), gtids: '' };
+    await using rest = await source.openStream(specs, middle);
+    await follow(rest, new Replica());
+  });
 
   run('hands over a TRUNCATE between two batches', async () => {
     await using source = await database('truncated', T);

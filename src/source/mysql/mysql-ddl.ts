@@ -18,6 +18,9 @@ export type LoggedStatement =
 
 const NONE: LoggedStatement = { kind: 'none' };
 
+/** Words that stand in a CREATE TABLE only when it takes rows from elsewhere. */
+const FILLS: ReadonlySet<string> = new Set(['SELECT', 'TABLE']);
+
 /** First words of statements that change neither a table's rows nor its columns. */
 const IRRELEVANT = new Set(
   (
@@ -74,11 +77,17 @@ class Reader {
     return harmless ? NONE : { kind: 'change', what: 'ALTER TABLE', tables: [table] };
   }
 
+  /**
+   * A new table has no rows yet, and the one before it was dropped by a statement of its own; but CREATE OR REPLACE drops it,
+   * and CREATE TABLE … SELECT logged as a statement fills it. Rows that follow are compared with the table's description.
+   */
   #create(): LoggedStatement {
     this.#at++;
-    this.#words('OR', 'REPLACE');
+    const replaces = this.#words('OR', 'REPLACE');
     if (!this.#words('TABLE') || this.#words('IF', 'NOT', 'EXISTS')) return NONE;
-    return this.#changeOf('CREATE TABLE', [this.#name()]);
+    const name = this.#name();
+    const fills = this.#tokens.slice(this.#at).some((token) => FILLS.has(upper(token)));
+    return replaces || fills ? this.#changeOf('CREATE TABLE', [name]) : NONE;
   }
 
   #drop(): LoggedStatement {

@@ -58,6 +58,26 @@ export async function earliestPosition(
   return position(server, file.name, LOG_START, gtids);
 }
 
+/**
+ * `from` with the GTIDs that were executed before its file and offset, where the server can tell them: a position that a user gave,
+ * or the oldest one. Without them the job could not move to another server.
+ */
+export async function withGtids(
+  connection: MysqlConnection,
+  server: ServerFacts,
+  from: MysqlPosition,
+): Promise<MysqlPosition> {
+  const sameServer = from.serverUuid === '' || from.serverUuid === server.uuid;
+  if (!server.gtids || !sameServer || from.gtids !== '' || from.file === '') return from;
+  const gtids = server.mariadb ? await mariadbGtidsAt(connection, from.file, from.pos) : '';
+  if (gtids !== '') return { ...from, gtids };
+  // A log that was never purged begins with nothing executed, and a dump by an empty set begins with the log.
+  const [first] = await binaryLogs(connection);
+  const isStart = from.pos === LOG_START && from.file === first?.name;
+  const purged = server.mariadb ? '' : await value(connection, 'SELECT @@GLOBAL.gtid_purged');
+  return isStart && purged === '' ? { ...from, file: '', pos: 0 } : from;
+}
+
 /** Bytes of log from `from` to the end, -1 when they cannot be told: a purged file, another server. */
 export async function lagBytes(
   connection: MysqlConnection,
@@ -114,16 +134,20 @@ async function mariadbSnapshotPosition(
     const file = status.get('binlog_snapshot_file') ?? '';
     const at = Number(status.get('binlog_snapshot_position') ?? 0);
     if (file === '' || !(at >= LOG_START)) throw notLogging();
-    const name = `X'${Buffer.from(file).toString('hex')}'`;
-    return position(
-      server,
-      file,
-      at,
-      await value(connection, `SELECT BINLOG_GTID_POS(${name}, ${at})`),
-    );
+    return position(server, file, at, await mariadbGtidsAt(connection, file, at));
   } finally {
     if (!connection.broken) await connection.query('ROLLBACK');
   }
+}
+
+/** The GTIDs before an offset of a file, which the server reads for it; `''` when there are none. */
+async function mariadbGtidsAt(
+  connection: MysqlConnection,
+  file: string,
+  pos: number,
+): Promise<string> {
+  const name = `X'${Buffer.from(file).toString('hex')}'`;
+  return await value(connection, `SELECT BINLOG_GTID_POS(${name}, ${pos})`);
 }
 
 interface BinaryLog {

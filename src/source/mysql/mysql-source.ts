@@ -5,7 +5,13 @@ import { tableId, type TableSpec } from '../../model/table.ts';
 import type { ChangeStream, Source, SplitReader, TableSelection } from '../source.ts';
 import { MysqlConnection, serverName } from './mysql-connection.ts';
 import type { MysqlOptions } from './mysql-options.ts';
-import { earliestPosition, lagBytes, latestPosition, safePosition } from './mysql-position.ts';
+import {
+  earliestPosition,
+  lagBytes,
+  latestPosition,
+  safePosition,
+  withGtids,
+} from './mysql-position.ts';
 import { preflight } from './mysql-preflight.ts';
 import { readCollations } from './mysql-schema.ts';
 import { readServerFacts, type ServerFacts } from './mysql-server.ts';
@@ -100,7 +106,9 @@ export class MysqlSource implements Source {
       throw new ProxyError('POSITION_LOST', 'the recorded position is not one of MySQL');
     }
     const { endpoint, serverId } = this.#options;
-    return await MysqlStream.open({ endpoint, server: this.#server, serverId, tables, from });
+    const server = this.#server;
+    const start = await this.#with((connection) => withGtids(connection, server, from));
+    return await MysqlStream.open({ endpoint, server, serverId, tables, from: start });
   }
 
   /** A job leaves nothing at a MySQL server. */
