@@ -291,7 +291,7 @@ function sessionFunction(session: Session, word: string): string | undefined {
       return quoteText(identity({ user: account.user, host: session.address }));
     case 'DATABASE':
     case 'SCHEMA':
-      // Doris answers an empty text, not NULL, when no database was chosen.
+      // Without one: an empty text, because the FE keeps it as text; not checked on a real Doris.
       return quoteText(database ?? '');
     case 'CURRENT_CATALOG':
       return quoteText('internal');
