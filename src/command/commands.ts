@@ -47,6 +47,8 @@ export interface OwnStatement {
   readonly parameterCount: number;
   /** Result columns when it is a query, for the answer to COM_STMT_PREPARE; empty otherwise. */
   readonly columns: readonly string[];
+  /** Instead of {@link columns}, where only Doris knows them: its names; empty when it does not tell. */
+  describe?(caller: Caller): Promise<readonly string[]>;
   /**
    * Runs it. `'relay'`: the statement turned out to be Doris' own (a job that only Doris has);
    * the caller sends it on unchanged.

@@ -1,8 +1,21 @@
 import { ProxyError } from '../model/error.ts';
-import { countParameters, TVF_COLUMNS, type QueryText, type TvfName } from '../sql/tvf-call.ts';
+import { isPunctuation } from '../sql/tokenizer.ts';
+import {
+  countParameters,
+  placeholders,
+  TVF_COLUMNS,
+  type QueryText,
+  type TvfName,
+} from '../sql/tvf-call.ts';
 import { readTvfQuery } from '../sql/tvf-parser.ts';
 import { rewriteTvfQuery } from '../sql/tvf-rewrite.ts';
-import type { Caller, OwnStatement, Parameter, Reply } from './commands.ts';
+import {
+  FrontendError,
+  type Caller,
+  type OwnStatement,
+  type Parameter,
+  type Reply,
+} from './commands.ts';
 import type { JobStore } from './job-parts.ts';
 import { jobRow, taskRow } from './job-rows.ts';
 import { nativeRows } from './native-jobs.ts';
@@ -21,6 +34,7 @@ export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement 
   return {
     parameterCount: countParameters(query.tokens),
     columns: local?.columns.map(({ name }) => name) ?? [],
+    ...(local === undefined ? { describe: (caller) => askColumns(query, caller) } : {}),
     async execute(parameters, caller): Promise<Reply> {
       if (local === undefined) return await askDoris(catalog, query, parameters, caller);
       const rows = await tvfRows(catalog, caller, local.table);
@@ -31,6 +45,26 @@ export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement 
       };
     },
   };
+}
+
+/**
+ * Columns that Doris gives the query, which it answers here without any of our rows. A query that it does not take in this
+ * form fails when it is executed, with Doris' own words.
+ */
+async function askColumns(query: QueryText, caller: Caller): Promise<readonly string[]> {
+  const sql = rewriteTvfQuery(query, () => [], placeholders(query.tokens));
+  const verb = query.tokens.find((token) => !isPunctuation(token, '('))?.text.toUpperCase();
+  const explains = verb === 'EXPLAIN' || verb === 'DESC' || verb === 'DESCRIBE';
+  if (!explains && verb !== 'SELECT' && verb !== 'WITH') return [];
+  try {
+    const { columns } = await caller.ask(
+      explains ? sql : `SELECT * FROM (${sql}) djp_described LIMIT 0`,
+    );
+    return columns;
+  } catch (error) {
+    if (error instanceof FrontendError) return [];
+    throw error;
+  }
 }
 
 /** DESC FUNCTION: the columns, in Doris' form of a description. */

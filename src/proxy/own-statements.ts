@@ -121,7 +121,10 @@ export class OwnStatements {
       if (reply === 'relay') return { frontend: request.packet };
       return { client: encodeReply(reply, context.dialect, 'text') };
     }
-    if (statement) return { client: this.#prepare(statement, payload, context.dialect) };
+    if (statement) {
+      const columns = (await statement.describe?.(context.caller)) ?? statement.columns;
+      return { client: this.#prepare({ ...statement, columns }, payload, context.dialect) };
+    }
     const prepared = this.#find(payload);
     // No cursor is ever announced, so there is nothing to fetch from.
     if (!prepared || command === Command.STMT_FETCH) return { client: unknownStatement(payload) };

@@ -130,3 +130,16 @@ function isConstant(token: Token | undefined, text: string): boolean {
 export function countParameters(tokens: readonly Token[]): number {
   return tokens.filter((token) => isPunctuation(token, '?')).length;
 }
+
+/** A value for each `?` that lets the statement be planned: NULL fits everywhere but into LIMIT and OFFSET. */
+export function placeholders(tokens: readonly Token[]): readonly (number | null)[] {
+  const isCount = (at: number): boolean => {
+    const before = tokens[at - 1];
+    if (isWord(before, 'LIMIT') || isWord(before, 'OFFSET')) return true;
+    return isPunctuation(before, ',') && isWord(tokens[at - 3], 'LIMIT');
+  };
+  return tokens.flatMap((token, at) => {
+    if (!isPunctuation(token, '?')) return [];
+    return [isCount(at) ? 1 : null];
+  });
+}

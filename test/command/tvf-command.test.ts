@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { FrontendError } from '../../src/command/commands.ts';
 import { TVF_COLUMNS } from '../../src/sql/tvf-call.ts';
 import { grants } from './fake-parts.ts';
 import { create, JobWorld } from './job-world.ts';
@@ -76,6 +77,28 @@ describe('jobs() and tasks()', () => {
     const rows = answer === 'relay' || answer.kind !== 'rows' ? [] : answer.rows;
     expect(rows[0]).toEqual(['TaskId', 'text', 'No', 'false', null, 'NONE']);
     expect(rows.map(([name]) => name)).toEqual(TVF_COLUMNS.tasks);
+  });
+
+  test('columns of any other shape are asked for, without rows', async () => {
+    const describeOf = async (sql: string): Promise<unknown> =>
+      await world.commands.recognize(sql)?.describe?.(world.caller);
+    world.caller.answer = { columns: ['n', 'm'], rows: [] };
+    const sql =
+      '(select max(Id) n, ? m from jobs("type"="insert") where Name = ? limit ?, ?) -- all';
+    expect(await describeOf(sql)).toEqual(['n', 'm']);
+    expect(world.caller.asked.at(-1)).toMatch(
+      /^SELECT \* FROM \(\(select max\(Id\) n, NULL m from \(.* WHERE 1 = 0\) jobs where Name = NULL limit 1, 1\)\) djp_described LIMIT 0$/,
+    );
+    await describeOf('explain select max(Id) from jobs("type"="insert") offset ?');
+    expect(world.caller.asked.at(-1)).toMatch(/^explain select max\(Id\) from .* offset 1$/);
+    const asked = world.caller.asked.length;
+    expect(await describeOf('insert into t select max(Id) from jobs("type"="insert")')).toEqual([]);
+    expect(world.caller.asked).toHaveLength(asked);
+    expect(world.commands.recognize('select Id from jobs("type"="insert")')).not.toHaveProperty(
+      'describe',
+    );
+    world.caller.ask = () => Promise.reject(new FrontendError(1105, 'HY000', 'no'));
+    expect(await describeOf(sql)).toEqual([]);
   });
 
   test('any other shape is Doris’ to answer, over literal rows', async () => {
