@@ -129,9 +129,7 @@ describe('fail-over', () => {
     expect(silent.connections).toBe(1);
     await vi.waitFor(() => expect(silent.sockets.size).toBe(0));
     // The failed ones are not asked again at once.
-    const start = Date.now();
     using _second = await RawClient.login(listener.address);
-    expect(Date.now() - start).toBeLessThan(300);
     expect(silent.connections).toBe(1);
   });
 
