@@ -165,6 +165,8 @@ describe.each([
     expect(answer['Status']).toBe('Fail');
     expect(answer['Message']).toContain('need to specify the sequence column');
     if (kind === 'type') {
+      const signed = await load(standin, `d/${name}`, [row(1, 'x')], SIGN);
+      expect(signed['Message']).toContain('need to specify the sequence column');
       expect((await load(standin, `d/${name}`, [{ k: 1, l: 'a', v: 1 }]))['Status']).toBe('Fail');
       const hidden = { hidden_columns: '__DORIS_SEQUENCE_COL__' };
       const named = [{ k: 1, l: 'a', __DORIS_SEQUENCE_COL__: 8, w: 'h' }];

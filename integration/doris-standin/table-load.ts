@@ -106,7 +106,7 @@ function planSequence(
   }
   const sequenceId = table.sequence?.kind === 'column' ? table.sequence.columnId : undefined;
   const named = targets.some(
-    ({ role, column }) => role === 'sequence' || column?.id === sequenceId,
+    ({ role, column }) => role === 'sequence' || (column !== undefined && column.id === sequenceId),
   );
   if (!named && !options.partial)
     throw refusal(`Table ${table.name} has sequence column, need to specify the sequence column`);
