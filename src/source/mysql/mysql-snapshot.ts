@@ -49,7 +49,6 @@ export class MysqlSplitReader implements SplitReader {
   readonly #codec: SnapshotCodec;
   /** Packets of the result in front of its rows: the header, one for each column, EOF. */
   #headersLeft = -1;
-  #columns = 0;
   /** Rows of the chunk that was being read when a fill ended in an earlier one. */
   readonly #waiting: { buffer: Buffer; start: number; end: number }[] = [];
   #fill: { readonly out: TableBatch; readonly batch: Batch; readonly limit: FillLimit } | undefined;
@@ -188,8 +187,8 @@ export class MysqlSplitReader implements SplitReader {
       return;
     }
     const first = buffer[offset]!;
-    this.#columns = first < 0xfb ? first : buffer.readUInt16LE(offset + 1);
-    this.#headersLeft = this.#columns + 1;
+    const columns = first < 0xfb ? first : buffer.readUInt16LE(offset + 1);
+    this.#headersLeft = columns + 1;
   }
 
   #takeRow(buffer: Buffer, start: number, end: number): void {
