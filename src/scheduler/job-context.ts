@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly strictMode: boolean;
   /** 0..1. */
   readonly maxFilterRatio: number;
+  /** Grows with every load of a table: what a sequence column gets, where the table has one. */
+  readonly sequence: number;
 }
 
 /** The Doris side of a job, as the scheduler needs it; `sink/` has it. */

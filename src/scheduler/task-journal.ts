@@ -9,6 +9,7 @@ import {
   type TaskRange,
 } from '../model/job.ts';
 import type { JobContext, LoadOptions } from './job-context.ts';
+import { rangeText } from './range-text.ts';
 
 /** Tables of one batch that are loaded at the same time. More would only take bandwidth from each other. */
 const PARALLEL_LOADS = 4;
@@ -20,11 +21,17 @@ export interface TaskEffect {
 }
 
 /** `load.*` of the target properties; defaults that lose nothing: every bad row fails its load. */
-function loadOptions(job: Job): LoadOptions {
+function loadOptions(job: Job, task: Task): LoadOptions {
   const strict = job.targetProperties['load.strict_mode'];
   return {
     strictMode: strict === undefined || strict.toLowerCase() === 'true',
-    maxFilterRatio: Number(job.targetProperties['load.max_filter_ratio'] ?? 0),
+    // Doris takes any number for the property, and stream load only these.
+    maxFilterRatio: Math.max(
+      0,
+      Math.min(1, Number(job.targetProperties['load.max_filter_ratio'] ?? 0)),
+    ),
+    // The same number when a range is loaded again after a crash, a larger one for everything that is read later.
+    sequence: task.id,
   };
 }
 
@@ -75,7 +82,7 @@ export async function loadTask(
   let loadBytes = 0;
   try {
     const job = context.job();
-    const options = loadOptions(job);
+    const options = loadOptions(job, task);
     const queue = [...bodies];
     const lane = async (): Promise<void> => {
       for (let body = queue.shift(); body !== undefined; body = queue.shift()) {
@@ -85,13 +92,23 @@ export async function loadTask(
       }
     };
     await allSettledOrThrow(Array.from({ length: PARALLEL_LOADS }, lane));
-  } catch (error) {
+  } catch (cause) {
+    const error = located(cause, task);
     if (!signal.aborted && error instanceof ProxyError && error.code !== 'JOB_FENCED') {
       await recordFailure(context, task, error);
     }
     throw error;
   }
   await recordSuccess(context, task, { scannedRows, loadBytes }, effect);
+}
+
+/** Refused rows are found again at the source by the part of it that they came from. */
+function located(error: unknown, task: Task): unknown {
+  if (!(error instanceof ProxyError) || error.code !== 'TARGET_DATA') return error;
+  const message =
+    `${error.message}; it came with ${rangeText(task.range)}. Change the column in Doris so that it takes the value, ` +
+    'or let Doris drop such rows by ALTER JOB with load.max_filter_ratio, then RESUME JOB.';
+  return new ProxyError(error.code, message, { cause: error });
 }
 
 /** @throws ProxyError UNDECODABLE when the range, read again, has rows of a table that it did not have before. */

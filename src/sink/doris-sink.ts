@@ -4,12 +4,12 @@ import { Backoff, type BackoffLimits } from '../lib/backoff.ts';
 import { ProxyError, type FailureCode } from '../model/error.ts';
 import {
   bareReply,
-  firstRefusal,
   shorten,
   type LabelState,
   type LoadReply,
   type LoadVerdict,
 } from './load-reply.ts';
+import { RefusedRows } from './refused-rows.ts';
 import { StreamLoadClient, type DorisHttpOptions, type LoadRequest } from './stream-load.ts';
 
 /** What a job's target properties say about its loads (cdc-semantics.md §2.4). */
@@ -18,6 +18,11 @@ export interface LoadOptions {
   readonly strictMode: boolean;
   /** Rows that Doris may refuse in one load without failing it, 0..1. */
   readonly maxFilterRatio: number;
+  /**
+   * What a sequence column of the table gets, where it has one: a number that grows with every load of the table, so that a
+   * late duplicate of an older load never beats a newer row (doris-target.md §2.3).
+   */
+  readonly sequence: number;
 }
 
 /** A load that is in Doris. */
@@ -41,11 +46,16 @@ export interface LoadRetry {
 }
 
 export interface DorisSinkOptions extends DorisHttpOptions {
-  /** A transaction of Doris lives no longer, in seconds: also the longest wait for an abandoned one. Default 300. */
+  /** A transaction of Doris lives no longer, in seconds. Default 300. */
   readonly loadTimeoutS?: number;
-  /** After this time no new attempt is begun, in milliseconds. Default 120,000. */
+  /** After this time no new attempt is begun, in milliseconds. Default 25,000. */
   readonly retryMs?: number;
-  /** How long to wait for a committed load to become visible before going on without, in milliseconds. Default 30,000. */
+  /**
+   * Counted from the load's start: a transaction that Doris is still busy with then is no longer waited for, in milliseconds. The
+   * caller learns what it is waiting for, and comes back. Default 50,000.
+   */
+  readonly runningMs?: number;
+  /** How long to wait for a committed load to become visible before going on without, in milliseconds. Default 20,000. */
   readonly visibleMs?: number;
   /**
    * For how long {@link DorisSink.settle} does not believe that a label is unknown, in milliseconds. A process that
@@ -58,9 +68,6 @@ export interface DorisSinkOptions extends DorisHttpOptions {
 
 const BACKOFF: BackoffLimits = { firstMs: 100, maxMs: 10_000 };
 const POLL: BackoffLimits = { firstMs: 50, maxMs: 1_000 };
-/** Doris aborts a transaction at its timeout, but looks for such transactions only now and then. */
-const ABORT_MARGIN_MS = 60_000;
-const VALUE_CHARS_MAX = 40;
 const MESSAGE_CHARS_MAX = 1_000;
 
 /** Whether sending the same bytes again is of any use, and what the job is told when nothing more is sent. */
@@ -72,6 +79,7 @@ const MEANING: Readonly<
   'exists-finished': { again: false, code: undefined },
   'exists-running': { again: true, code: 'TARGET_BUSY' },
   precommitted: { again: false, code: 'TARGET_TABLE' },
+  'exists-precommitted': { again: false, code: 'TARGET_TABLE' },
   data: { again: false, code: 'TARGET_DATA' },
   schema: { again: false, code: 'TARGET_TABLE' },
   access: { again: false, code: 'TARGET_ACCESS' },
@@ -102,15 +110,18 @@ export class DorisSink implements AsyncDisposable {
   readonly #options: Required<Omit<DorisSinkOptions, keyof DorisHttpOptions>>;
   /** The end of the last load of each table: Doris orders two loads of a table by commit, not by label. */
   readonly #tails = new Map<string, Promise<unknown>>();
-  /** Since when nothing of unknown fate was sent, by this process or by the one before it. */
-  #quietSince = Date.now();
+  /** Labels that were sent from here and not seen loaded, with the time of the last attempt of unknown fate. */
+  readonly #sentAt = new Map<string, number>();
+  /** Tables found to have a sequence column, `database.table`. */
+  readonly #sequenced = new Set<string>();
 
   constructor(options: DorisSinkOptions) {
     this.#http = new StreamLoadClient(options);
     this.#options = {
       loadTimeoutS: options.loadTimeoutS ?? 300,
-      retryMs: options.retryMs ?? 120_000,
-      visibleMs: options.visibleMs ?? 30_000,
+      retryMs: options.retryMs ?? 25_000,
+      runningMs: options.runningMs ?? 50_000,
+      visibleMs: options.visibleMs ?? 20_000,
       quietMs: options.quietMs ?? 5_000,
       backoff: options.backoff ?? BACKOFF,
       onRetry: options.onRetry ?? (() => undefined),
@@ -134,19 +145,28 @@ export class DorisSink implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<LoadOutcome> {
     assert.match(label, /^[-_A-Za-z0-9:]{1,128}$/, 'a label that Doris refuses');
+    const { sequence, ...rules } = options;
     const request: LoadRequest = {
       database,
       table: body.table.target,
       label,
       body: body.body,
       bytes: body.bytes,
+      rows: body.rows,
       timeoutS: this.#options.loadTimeoutS,
-      ...options,
+      ...rules,
     };
-    return await this.#afterPrevious(`${database}.${request.table}`, async () => {
+    return await this.#afterPrevious(nameOf(request), async () => {
       signal.throwIfAborted();
-      const reply = await this.#drive(request, signal);
-      return await this.#outcome(request, body.rows, reply, signal);
+      // Until an attempt is known to be nothing but late, nothing of this label is on the way.
+      this.#sentAt.set(label, -Infinity);
+      const [reply, sent] = await this.#driveSequenced(request, sequence, signal);
+      if (reply.verdict === 'data') {
+        throw await new RefusedRows(this.#http, sent, body.table.key, signal).explain(reply);
+      }
+      const outcome = await this.#outcome(request, reply, signal);
+      this.#sentAt.delete(label);
+      return outcome;
     });
   }
 
@@ -158,10 +178,15 @@ export class DorisSink implements AsyncDisposable {
    * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY, TARGET_ACCESS, TARGET_TABLE when Doris does not say.
    */
   async settle(database: string, label: string, signal: AbortSignal): Promise<Settled> {
-    const { quietMs, retryMs } = this.#options;
-    const quietAt = this.#quietSince + quietMs;
-    const ended = await this.#ended({ database, label }, quietAt, retryMs, signal);
-    if (typeof ended === 'string') return ended;
+    const { quietMs, retryMs, runningMs } = this.#options;
+    // What was sent by another process, or by a thread that died, may be on the way until a little after now.
+    const quietAt = (this.#sentAt.get(label) ?? Date.now()) + quietMs;
+    const until = { quietAt, awayMs: retryMs, runningMs };
+    const ended = await this.#ended({ database, label }, until, signal);
+    if (typeof ended === 'string') {
+      this.#sentAt.delete(label);
+      return ended;
+    }
     throw refusal(ended, `state of label ${label} in database ${database}`);
   }
 
@@ -169,20 +194,49 @@ export class DorisSink implements AsyncDisposable {
     await this.#http[Symbol.asyncDispose]();
   }
 
+  /**
+   * Finds out whether the table has a sequence column by Doris' refusal, which comes before a row is read: a table may be
+   * dropped and made anew at any time, so what was found when the job was created proves nothing.
+   */
+  async #driveSequenced(
+    request: LoadRequest,
+    sequence: number,
+    signal: AbortSignal,
+  ): Promise<[LoadReply, LoadRequest]> {
+    const table = nameOf(request);
+    for (let asked = 1; ; asked++) {
+      const has = this.#sequenced.has(table);
+      const sent = has ? { ...request, sequence } : request;
+      const reply = await this.#drive(sent, signal);
+      const isOtherwise =
+        reply.verdict === 'schema' &&
+        (has
+          ? /unknown column.*__DORIS_SEQUENCE_COL__/i.test(reply.message)
+          : /has sequence column/i.test(reply.message));
+      if (!isOtherwise || asked === 2) return [reply, sent];
+      if (has) this.#sequenced.delete(table);
+      else this.#sequenced.add(table);
+    }
+  }
+
   /** Sends the load until its fate is certain; returns the reply that made it so. */
   async #drive(request: LoadRequest, signal: AbortSignal): Promise<LoadReply> {
-    const { retryMs, backoff: limits } = this.#options;
+    const { retryMs, runningMs, backoff: limits } = this.#options;
     const backoff = new Backoff(limits);
-    let giveUpAt = Date.now() + retryMs;
+    const startedAt = Date.now();
+    let giveUpAt = startedAt + retryMs;
     for (;;) {
       let reply = await this.#attempt(request, signal);
       if (reply.verdict === 'unknown' || reply.verdict === 'exists-running') {
         // Asked before sending again: a BE that refuses a used label may cut the connection before we read why.
         const askedAt = Date.now();
-        const ended = await this.#ended(request, 0, 0, signal);
+        const until = { quietAt: 0, awayMs: 0, runningMs: runningMs - (askedAt - startedAt) };
+        const ended = await this.#ended(request, until, signal);
         if (ended === 'loaded') return { ...reply, verdict: 'exists-finished' };
         // Waiting for an abandoned transaction is not failing.
-        if (ended === 'absent') giveUpAt += Date.now() - askedAt;
+        if (ended === 'absent')
+          giveUpAt = Math.min(giveUpAt + Date.now() - askedAt, startedAt + runningMs);
+        else if (ended.verdict === 'busy') return ended;
         // When the FE does not say, the load is simply sent again: the label makes that safe.
         else if (ended.verdict !== 'access' && ended.verdict !== 'schema') reply = ended;
       }
@@ -203,20 +257,20 @@ export class DorisSink implements AsyncDisposable {
       reply = await this.#http.load(request, signal);
       return reply;
     } finally {
-      if (reply === undefined || reply.verdict === 'unknown') this.#quietSince = Date.now();
+      if (reply === undefined || reply.verdict === 'unknown') {
+        this.#sentAt.set(request.label, Date.now());
+      }
     }
   }
 
   /** Turns the last reply into the result of {@link load}. */
   async #outcome(
     request: LoadRequest,
-    rows: number,
     reply: LoadReply,
     signal: AbortSignal,
   ): Promise<LoadOutcome> {
-    const { label } = request;
+    const { label, rows } = request;
     const { verdict, txnId, counts } = reply;
-    if (verdict === 'data') throw await this.#refusedRows(request, reply, signal);
     if (MEANING[verdict].code !== undefined) {
       throw refusal(reply, `load into ${nameOf(request)} (label ${label})`);
     }
@@ -237,35 +291,16 @@ export class DorisSink implements AsyncDisposable {
     return { label, loadedRows, filteredRows, loadBytes, txnId, alreadyThere };
   }
 
-  /** Names the first refused row: without it nobody finds the cause among a million rows. */
-  async #refusedRows(
-    request: LoadRequest,
-    reply: LoadReply,
-    signal: AbortSignal,
-  ): Promise<ProxyError> {
-    const log =
-      reply.errorUrl === undefined ? undefined : await this.#http.errorLog(reply.errorUrl, signal);
-    const first = log === undefined ? '' : firstRefusal(log, VALUE_CHARS_MAX);
-    const reason = first === '' ? (reply.firstError ?? reply.message) : first;
-    return new ProxyError(
-      'TARGET_DATA',
-      shorten(
-        `Doris refuses rows of table ${nameOf(request)} (label ${request.label}): ${reason}`,
-        MESSAGE_CHARS_MAX,
-      ),
-    );
-  }
-
   /**
    * Polls a label until its transaction has ended.
-   * @param quietAt from when on UNKNOWN means absent, in milliseconds since 1970.
-   * @param awayMs how long the FEs may be away.
+   * @param until.quietAt from when on UNKNOWN means absent, in milliseconds since 1970.
+   * @param until.awayMs how long the FEs may be away.
+   * @param until.runningMs how long the transaction may still be running; then the reply is `busy`.
    * @returns a reply when the FE refuses to say, or is still away or the load still running at the end.
    */
   async #ended(
     { database, label }: Pick<LoadRequest, 'database' | 'label'>,
-    quietAt: number,
-    awayMs: number,
+    { quietAt, awayMs, runningMs }: Record<'quietAt' | 'awayMs' | 'runningMs', number>,
     signal: AbortSignal,
   ): Promise<Settled | LoadReply> {
     const startedAt = Date.now();
@@ -276,11 +311,13 @@ export class DorisSink implements AsyncDisposable {
       if (typeof state !== 'string') {
         if (state.verdict !== 'unreachable' || elapsedMs >= awayMs) return state;
       } else if (state === 'PREPARE') {
-        if (elapsedMs >= this.#options.loadTimeoutS * 1000 + ABORT_MARGIN_MS) {
-          return bareReply('busy', `still being loaded after ${Math.round(elapsedMs / 1000)} s`);
+        if (elapsedMs >= runningMs) {
+          return bareReply('busy', 'Doris has not ended an earlier attempt of this load yet');
         }
       } else if (state !== 'UNKNOWN' || Date.now() >= quietAt) {
-        return ENDS[state] ?? bareReply('precommitted', 'a two-phase transaction holds the label');
+        return (
+          ENDS[state] ?? bareReply('exists-precommitted', 'a two-phase transaction holds the label')
+        );
       }
       await poll.wait(signal);
       signal.throwIfAborted();

@@ -1,7 +1,7 @@
 import { addAbortListener } from 'node:events';
 import { createPool, type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
 import { ProxyError } from '../model/error.ts';
-import type { HostPort } from './stream-load.ts';
+import type { HostPort } from './http-target.ts';
 import { identifier, type TargetColumn, type TargetTable } from './table-ddl.ts';
 
 /** The service account at the query ports of the FEs. */
@@ -103,7 +103,7 @@ export class FrontendClient implements AsyncDisposable {
     const columns = await this.query(`SHOW FULL COLUMNS FROM ${name}`, signal);
     const created = await this.query(`SHOW CREATE TABLE ${name}`, signal);
     const ddl = created[0] === undefined ? '' : valueOf(created[0], 'Create Table');
-    return { ...parseKey(ddl), columns: columns.map(columnOf) };
+    return { ...parseKey(ddl), ...parseSequence(ddl), columns: columns.map(columnOf) };
   }
 
   /** Which Doris answers. @throws ProxyError as {@link query} */
@@ -211,6 +211,15 @@ function parseKey(ddl: string): Pick<TargetTable, 'keyModel' | 'key'> {
       ([, name, bare]) => name?.replaceAll('``', '`') ?? bare!,
     ),
   };
+}
+
+/** The sequence column, out of the table's properties. */
+function parseSequence(ddl: string): Pick<TargetTable, 'sequence'> {
+  const properties = ddl.slice(Math.max(ddl.lastIndexOf('PROPERTIES ('), 0));
+  const match = /"function_column\.sequence_(col|type)"\s*=\s*"([^"]*)"/i.exec(properties);
+  if (match === null) return {};
+  const [, kind, value = ''] = match;
+  return { sequence: kind === 'col' ? { column: value } : { type: value } };
 }
 
 function columnOf(row: TextRow): TargetColumn {

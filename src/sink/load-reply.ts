@@ -5,7 +5,8 @@
  * - `committed`: durable, not yet visible everywhere (`Publish Timeout`).
  * - `exists-finished`: an earlier attempt with this label is committed.
  * - `exists-running`: an earlier attempt with this label is still being loaded.
- * - `precommitted`: the label belongs to a two-phase transaction; we never open one.
+ * - `precommitted`: checked and held back; the answer to a probe whose rows Doris takes.
+ * - `exists-precommitted`: the label belongs to a two-phase transaction that nobody has ended yet.
  * - `data`: Doris refused rows. Not loaded, and the same bytes never will be.
  * - `schema`: table, columns or headers do not fit. Not loaded.
  * - `access`: user, password or privilege. Not loaded.
@@ -19,6 +20,7 @@ export type LoadVerdict =
   | 'exists-finished'
   | 'exists-running'
   | 'precommitted'
+  | 'exists-precommitted'
   | 'data'
   | 'schema'
   | 'access'
@@ -106,6 +108,10 @@ const FAILURES: readonly (readonly [RegExp, LoadVerdict])[] = [
     /alive replica num|No backend|no available BE|no alive backend|blocked on schema change|is not NORMAL/i,
     'busy',
   ],
+  [
+    /exceed limit usage|REACH_CAPACITY_LIMIT|capacity limit|no space left|disk\b.{0,40}\bfull/i,
+    'busy',
+  ],
   [/streaming_load\w*_max_mb/i, 'schema'],
   [/EXCEEDED_LIMIT/i, 'busy'],
   [
@@ -176,17 +182,27 @@ export function parseLabelState(httpStatus: number, text: string): LabelState | 
   return parseFrontendRefusal(httpStatus, text);
 }
 
+/** A refused row in the words of an error log. */
+export interface Refusal {
+  /** Reason and row, values cut. */
+  readonly text: string;
+  /** The row as the log has it: often, not always, what was sent. */
+  readonly row: string | undefined;
+}
+
 /**
  * The first refused row of an error log (doris-target.md §1.8): `Reason: <why>. src line [<row>]; `.
  * @param valueMax longest value kept, in characters: the message ends up in `jobs()`, and rows are the users' data.
  */
-export function firstRefusal(log: string, valueMax: number): string {
+export function firstRefusal(log: string, valueMax: number): Refusal {
   const line = log.split('\n').find((candidate) => candidate.trim() !== '') ?? '';
   const match = /^\s*Reason:\s*(.*?)\.?\s*src line\s*\[(.*)\];?\s*$/s.exec(line);
-  if (match === null) return shorten(line.trim(), 4 * valueMax);
+  if (match === null) return { text: shorten(line.trim(), 4 * valueMax), row: undefined };
   const [, reason = '', row = ''] = match;
   const words = shorten(reason, 8 * valueMax);
-  return row === '' ? words : `${words}; row: ${shortenRow(row, valueMax)}`;
+  return row === ''
+    ? { text: words, row: undefined }
+    : { text: `${words}; row: ${shortenRow(row, valueMax)}`, row };
 }
 
 /** Cuts `text` to `max` characters, marking the cut. */
@@ -219,7 +235,7 @@ function verdictOf(
     case 'label already exists':
       if (existing === 'FINISHED') return 'exists-finished';
       // Without a word the label's state has to be asked for, which is what RUNNING leads to.
-      return existing === 'PRECOMMITTED' ? 'precommitted' : 'exists-running';
+      return existing === 'PRECOMMITTED' ? 'exists-precommitted' : 'exists-running';
     default:
       return classifyFailure(message);
   }

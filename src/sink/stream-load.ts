@@ -4,19 +4,23 @@ import { Agent } from 'undici';
 import { DELETE_SIGN } from '../encode/row-layout.ts';
 import { Deadline } from './deadline.ts';
 import {
+  describe,
+  neverConnected,
+  originOf,
+  redirectTarget,
+  targetOf,
+  type Answer,
+  type HostPort,
+  type Target,
+} from './http-target.ts';
+import { bytesSent, pieces, SEQUENCE_COLUMN, type Lines } from './load-body.ts';
+import {
   bareReply,
-  parseFrontendRefusal,
   parseLabelState,
   parseLoadReply,
   type LabelState,
   type LoadReply,
 } from './load-reply.ts';
-
-/** Where a server listens. */
-export interface HostPort {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** The Doris cluster as seen over HTTP. */
 export interface DorisHttpOptions {
@@ -26,17 +30,17 @@ export interface DorisHttpOptions {
   readonly password: string;
   /** How often a load that is not answered is looked up at the FE, in milliseconds. Default 15,000. */
   readonly answerCheckMs?: number;
+  /** A BE that neither takes bytes nor answers for this time is given up, in milliseconds. Default 40,000. */
+  readonly silenceMs?: number;
 }
 
-/** One load: may be sent any number of times, always with the same bytes. */
-export interface LoadRequest {
+/** One load: may be sent any number of times, always with the same bytes. `__DORIS_DELETE_SIGN__` is in every row. */
+export interface LoadRequest extends Lines {
   readonly database: string;
   readonly table: string;
   readonly label: string;
-  /** JSON lines, `__DORIS_DELETE_SIGN__` in every row. */
-  readonly body: readonly Buffer[];
-  /** Sum of the buffers' lengths. */
-  readonly bytes: number;
+  /** A two-phase load: its rows are checked, and invisible until they are committed, which nobody here ever does. */
+  readonly probe?: boolean;
   readonly strictMode: boolean;
   /** 0..1 */
   readonly maxFilterRatio: number;
@@ -45,29 +49,19 @@ export interface LoadRequest {
 }
 
 /** An FE that does not answer a request without a body within this time is passed over. */
-const FRONTEND_MS = 15_000;
+const FRONTEND_MS = 10_000;
 const CONNECT_MS = 10_000;
 /** The BE answers at the end of its own timeout at the latest; this is for the way there and back. */
 const ANSWER_MARGIN_MS = 30_000;
 const ANSWER_CHECK_MS = 15_000;
+/** Longer than the 30 s after which an FE answers `Publish Timeout`, short enough to name the trouble within a minute. */
+const SILENCE_MS = 40_000;
 /** An FE takes a BE out of its rounds after missing heartbeats; until then it may send us to a dead one. */
 const SUSPECT_MS = 15_000;
 const REDIRECTS_MAX = 4;
 /** Answers are a page of JSON; whatever is larger did not come from Doris. */
 const ANSWER_BYTES_MAX = 1 << 20;
 const ERROR_LOG_BYTES_MAX = 64 << 10;
-
-interface Target {
-  /** `http://host:port` */
-  readonly origin: string;
-  readonly path: string;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly location: string | undefined;
-  readonly text: string;
-}
 
 /**
  * Stream Load over HTTP (doris-target.md §1): one attempt for each call, its outcome as a value. What to do
@@ -106,14 +100,15 @@ export class StreamLoadClient implements AsyncDisposable {
     if ('verdict' in target) return target;
     using deadline = new Deadline(signal, load.timeoutS * 1000 + ANSWER_MARGIN_MS);
     using _watch = this.#watchForLostAnswer(load, deadline);
+    using silence = this.#watchForSilence(deadline);
     try {
       const response = await this.#agent.request({
         origin: target.origin,
         path: target.path,
         method: 'PUT',
-        headers: { ...this.#headers(load), 'content-length': String(load.bytes) },
+        headers: { ...this.#headers(load), 'content-length': String(bytesSent(load)) },
         // A fresh reader of the same buffers for each attempt; they are written one by one and never joined.
-        body: Readable.from(load.body, { objectMode: false }),
+        body: Readable.from(pieces(load, silence.broken), { objectMode: false }),
         signal: deadline.signal,
       });
       const reply = parseLoadReply(response.statusCode, await response.body.text());
@@ -149,6 +144,29 @@ export class StreamLoadClient implements AsyncDisposable {
       return parseLabelState(answer.status, answer.text);
     }
     return failure;
+  }
+
+  /**
+   * Ends a probe without a trace. Best effort: an FE aborts a transaction that nobody commits by itself (doris-target.md §1.10).
+   * @throws the reason of `signal` when it aborts.
+   */
+  async abort(database: string, label: string, signal: AbortSignal): Promise<void> {
+    const path = `/api/${encodeURIComponent(database)}/_stream_load_2pc`;
+    const headers = { authorization: this.#authorization, label, txn_operation: 'abort' };
+    const target = await this.#redirected(path, headers, signal);
+    if ('verdict' in target) return;
+    using deadline = new Deadline(signal, FRONTEND_MS);
+    try {
+      const { body } = await this.#agent.request({
+        ...target,
+        method: 'PUT',
+        headers,
+        signal: deadline.signal,
+      });
+      await body.dump();
+    } catch {
+      signal.throwIfAborted();
+    }
   }
 
   /**
@@ -201,21 +219,36 @@ export class StreamLoadClient implements AsyncDisposable {
     return { [Symbol.dispose]: () => clearInterval(timer) };
   }
 
+  /** Ends a request whose BE has gone quiet: what became of the load is then asked of the FE, not waited for. */
+  #watchForSilence(deadline: Deadline): Disposable & { readonly broken: () => void } {
+    const silenceMs = this.#options.silenceMs ?? SILENCE_MS;
+    const expire = (): void => {
+      deadline.expire(new Error(`no answer, and no byte taken, for ${silenceMs} ms`));
+    };
+    const timer = setTimeout(expire, silenceMs);
+    return { broken: () => timer.refresh(), [Symbol.dispose]: () => clearTimeout(timer) };
+  }
+
   /** Asks for a BE, again while the answer is one that just failed: an FE goes round its BEs. */
   async #chooseBackend(load: LoadRequest, signal: AbortSignal): Promise<Target | LoadReply> {
+    const path = `/api/${encodeURIComponent(load.database)}/${encodeURIComponent(load.table)}/_stream_load`;
     for (let asked = 1; ; asked++) {
-      const target = await this.#askForBackend(load, signal);
+      const target = await this.#redirected(path, this.#headers(load), signal);
       if ('verdict' in target || asked === REDIRECTS_MAX) return target;
       const avoidUntil = this.#suspects.get(target.origin);
       if (avoidUntil === undefined || avoidUntil <= Date.now()) return target;
     }
   }
 
-  async #askForBackend(load: LoadRequest, signal: AbortSignal): Promise<Target | LoadReply> {
-    const path = `/api/${encodeURIComponent(load.database)}/${encodeURIComponent(load.table)}/_stream_load`;
+  /** Where an FE sends the request: to a BE. */
+  async #redirected(
+    path: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Target | LoadReply> {
     let failure = bareReply('unreachable', 'no FE is configured');
     for (const origin of this.#frontendOrigins()) {
-      const answer = await this.#put({ origin, path }, this.#headers(load), signal);
+      const answer = await this.#put({ origin, path }, headers, signal);
       const target = 'verdict' in answer ? answer : redirectTarget(origin, answer);
       if (!('verdict' in target) || target.verdict !== 'unreachable') return target;
       failure = target;
@@ -242,7 +275,9 @@ export class StreamLoadClient implements AsyncDisposable {
       read_json_by_line: 'true',
       strict_mode: String(load.strictMode),
       max_filter_ratio: String(load.maxFilterRatio),
-      hidden_columns: DELETE_SIGN,
+      hidden_columns:
+        load.sequence === undefined ? DELETE_SIGN : `${DELETE_SIGN},${SEQUENCE_COLUMN}`,
+      ...(load.probe === true ? { two_phase_commit: 'true' } : {}),
       timeout: String(load.timeoutS),
       // Values carry no offset, but functions and defaults of the target may depend on the zone.
       timezone: '+00:00',
@@ -315,57 +350,4 @@ export class StreamLoadClient implements AsyncDisposable {
       return bareReply('unreachable', `FE ${at.origin}: ${describe(error)}`);
     }
   }
-}
-
-/** The BE in a 307, or why there is none. `Location` holds the password in clear: it is never part of a message. */
-function redirectTarget(origin: string, answer: Answer): Target | LoadReply {
-  if (answer.status !== 307) {
-    const refusal = parseFrontendRefusal(answer.status, answer.text);
-    return { ...refusal, message: `FE ${origin}: ${refusal.message}` };
-  }
-  const target = targetOf(answer.location ?? '');
-  if (target === undefined) {
-    return bareReply('unreachable', `FE ${origin} redirects to an address that is not a URL`);
-  }
-  if (target.origin.startsWith('https:')) {
-    // doris-target.md §1.2 step 3: the way to itself, not to a BE.
-    return bareReply(
-      'access',
-      `FE ${origin} accepts loads over HTTPS only; enable_https must be off`,
-    );
-  }
-  return target;
-}
-
-/**
- * Splits an absolute URL of Doris. Not by `new URL`: what stands before the last `@` of the authority is a password in Java's
- * encoding, which is dropped whatever it looks like. The `?` that Doris always appends goes too.
- */
-function targetOf(url: string): Target | undefined {
-  const match = /^(https?):\/\/([^/?#]*)(\/[^?#]*)(\?[^#]*)?/.exec(url);
-  if (match === null) return undefined;
-  const [, scheme = '', authority = '', path = '', query = ''] = match;
-  const host = authority.slice(authority.lastIndexOf('@') + 1);
-  if (!/^(\[[0-9a-fA-F:.]+\]|[^[\]:]+)(:\d+)?$/.test(host)) return undefined;
-  return { origin: `${scheme}://${host}`, path: query === '?' ? path : path + query };
-}
-
-function originOf({ host, port }: HostPort): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-/** Whether the failure happened before a connection stood, so that nothing can have been loaded. */
-function neverConnected(error: unknown): boolean {
-  if (error instanceof AggregateError) return error.errors.every(neverConnected);
-  if (!(error instanceof Error)) return false;
-  const { syscall, code } = error as NodeJS.ErrnoException;
-  return syscall === 'connect' || syscall === 'getaddrinfo' || code === 'UND_ERR_CONNECT_TIMEOUT';
-}
-
-/** The network's words; a dual-stack connect hides them in an error without a message. */
-function describe(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0]);
-  if (!(error instanceof Error)) return String(error);
-  const words = error.cause instanceof Error ? describe(error.cause) : undefined;
-  return words ?? (error.message === '' ? error.name : error.message);
 }

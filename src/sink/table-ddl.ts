@@ -3,8 +3,14 @@ import { ProxyError } from '../model/error.ts';
 import type { Properties } from '../model/job.ts';
 import { tableId, type ColumnSpec, type TableSpec } from '../model/table.ts';
 import { holds } from './doris-type.ts';
+import { SEQUENCE_COLUMN } from './load-body.ts';
 
 const CREATE_PROPERTY = 'table.create.properties.';
+const SEQUENCE_TYPE = 'function_column.sequence_type';
+const SEQUENCE_BY_COLUMN = 'function_column.sequence_col';
+
+/** Types that hold the number of a task: milliseconds since 1970, counted on. */
+const SEQUENCE_TYPES = /^(bigint|largeint)$/i;
 
 /** Types that Doris takes as a key (doris-target.md §3.2); STRING is not one, but has a substitute. */
 const KEY_TYPES =
@@ -27,7 +33,12 @@ export interface TargetTable {
   readonly keyModel: 'UNIQUE' | 'DUPLICATE' | 'AGGREGATE' | undefined;
   readonly key: readonly string[];
   readonly columns: readonly TargetColumn[];
+  /** How Doris decides which of two rows of a key stays, when it is not the one that was loaded later (doris-target.md §2.3). */
+  readonly sequence?: Sequence;
 }
+
+/** A sequence column: a hidden one of a type, or a column of the table. */
+export type Sequence = { readonly type: string } | { readonly column: string };
 
 /**
  * The statement that makes the copy of a source table: UNIQUE KEY on the source's primary key, key columns first
@@ -39,6 +50,7 @@ export interface TargetTable {
  */
 export function createTable(database: string, table: TableSpec, properties: Properties): string {
   checkSource(database, table);
+  checkSequence(database, table, properties);
   const columns = copied(table).map((column) => {
     const comment = column.comment === '' ? '' : ` COMMENT ${quoted(column.comment)}`;
     return `  ${definition(table, column)}${comment}`;
@@ -70,7 +82,7 @@ export function truncateTable(database: string, target: string): string {
  */
 export function checkTable(database: string, existing: TargetTable, table: TableSpec): void {
   checkSource(database, table);
-  const differences = [...keyDifferences(existing, table)];
+  const differences = [...keyDifferences(existing, table), ...sequenceDifference(existing)];
   const alter = `ALTER TABLE ${tableName(database, table.target)}`;
   const byName = new Map(existing.columns.map((column) => [column.name.toLowerCase(), column]));
   for (const wanted of copied(table)) {
@@ -109,6 +121,16 @@ function* keyDifferences(existing: TargetTable, table: TableSpec): Generator<str
   }
   if (folded(existing.key) !== folded(table.key)) {
     yield `its key is (${existing.key.join(', ')}), the source's primary key is (${table.key.join(', ')}); cure: rename or drop it, the job makes a new one`;
+  }
+}
+
+/** The number of a task goes into a hidden sequence column; what a column of the table decides is not ours to decide. */
+function* sequenceDifference({ sequence }: TargetTable): Generator<string> {
+  if (sequence === undefined) return;
+  if ('column' in sequence) {
+    yield `it keeps the row with the largest ${sequence.column} (${SEQUENCE_BY_COLUMN}), so that a change that lowers it would be lost; cure: rename or drop it, the job makes a new one`;
+  } else if (!SEQUENCE_TYPES.test(sequence.type)) {
+    yield `its sequence column is ${sequence.type}, which does not hold the number of a task; cure: rename or drop it, and give a ${SEQUENCE_TYPE} of bigint`;
   }
 }
 
@@ -192,7 +214,7 @@ function targetType(table: TableSpec, { name, dorisType }: ColumnSpec): string {
 function checkSource(database: string, table: TableSpec): void {
   const findings = copied(table).flatMap((column) => {
     const { name } = column;
-    if (name.toUpperCase() === DELETE_SIGN) {
+    if (name.toUpperCase() === DELETE_SIGN || name.toUpperCase() === SEQUENCE_COLUMN) {
       return [`column ${name} has the name of a hidden column of Doris`];
     }
     if (!table.key.includes(name) || KEY_TYPES.test(targetType(table, column))) return [];
@@ -202,6 +224,23 @@ function checkSource(database: string, table: TableSpec): void {
   throw new ProxyError(
     'TARGET_TABLE',
     `table ${database}.${table.target} cannot be a copy of ${tableId(table)}: ${findings.join('; ')}`,
+  );
+}
+
+/** @throws ProxyError TARGET_TABLE for a sequence column that would make the copy differ from its source. */
+function checkSequence(database: string, table: TableSpec, properties: Properties): void {
+  const type = properties[CREATE_PROPERTY + SEQUENCE_TYPE];
+  const column = properties[CREATE_PROPERTY + SEQUENCE_BY_COLUMN];
+  const wrong =
+    column !== undefined
+      ? `${SEQUENCE_BY_COLUMN} = ${column}: a change that lowers the column would be lost`
+      : type !== undefined && !SEQUENCE_TYPES.test(type)
+        ? `${SEQUENCE_TYPE} = ${type}: it does not hold the number of a task`
+        : undefined;
+  if (wrong === undefined) return;
+  throw new ProxyError(
+    'TARGET_TABLE',
+    `table ${database}.${table.target} cannot be made with ${wrong}; use ${CREATE_PROPERTY}${SEQUENCE_TYPE} = bigint`,
   );
 }
 

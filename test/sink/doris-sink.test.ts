@@ -4,7 +4,7 @@ import { DorisSink, type DorisSinkOptions, type LoadRetry } from '../../src/sink
 import type { LoadBody } from '../../src/encode/batch.ts';
 import { FakeStreamLoad, type BackendAct, type FrontendAct } from '../support/fake-stream-load.ts';
 
-const OPTIONS = { strictMode: true, maxFilterRatio: 0 };
+const OPTIONS = { strictMode: true, maxFilterRatio: 0, sequence: 77 };
 const never = new AbortController().signal;
 const PASSWORD = 'p@ss/word';
 
@@ -337,28 +337,34 @@ describe('a refusal that no repetition cures', () => {
     expect(error).toMatchObject({ code: 'TARGET_ACCESS' });
     expect(String(error)).not.toContain('secret');
   });
+});
 
-  test('refused rows name the table, the reason and the first row', async () => {
-    doris.errorLog = `Reason: column(v) is too long. src line [{"id":1,"v":"${'x'.repeat(90)}"}]; \n`;
-    const ErrorURL = `http://127.0.0.1:${doris.backendPort(0)}/api/_load_error_log?file=a`;
-    const Message = '[DATA_QUALITY_ERROR]too many filtered rows';
-    doris.backend.push({ status: 'Fail', fields: { Message, ErrorURL } });
-    await expect(load()).rejects.toMatchObject({
-      code: 'TARGET_DATA',
-      message: `Doris refuses rows of table db.t (label job_1): column(v) is too long; row: {"id":1,"v":"${'x'.repeat(40)}…"}`,
+describe('trouble is named within a minute', () => {
+  test('a BE that takes the body and goes quiet is asked about, not waited for', async () => {
+    doris.backend.push('hang');
+    await using sink = open({ silenceMs: 60, runningMs: 150 });
+    const startedAt = Date.now();
+    await expect(sink.load('db', linesOf(1), 'L', OPTIONS, never)).rejects.toMatchObject({
+      code: 'TARGET_BUSY',
+      message: expect.stringContaining('has not ended an earlier attempt') as string,
     });
-    expect(doris.asked).toHaveLength(1);
+    expect(Date.now() - startedAt).toBeLessThan(2_000);
+    // The caller comes back: by then it is in.
+    doris.transactions.get('L')!.state = 'VISIBLE';
+    await expect(sink.settle('db', 'L', never)).resolves.toBe('loaded');
   });
 
-  test('refused rows without a log are told in the words of the BE', async () => {
-    const Message = '[DATA_QUALITY_ERROR]too many filtered rows';
-    const ErrorURL = 'http://127.0.0.1:1/api/_load_error_log?file=a';
-    doris.backend.push({
-      status: 'Fail',
-      fields: { Message, ErrorURL, FirstErrorMsg: 'v is null' },
-    });
-    await expect(load()).rejects.toThrow('db.t (label job_1): v is null');
-    doris.backend.push({ status: 'Fail', fields: { Message } });
-    await expect(load()).rejects.toThrow(`db.t (label job_1): ${Message}`);
+  test('an earlier attempt that does not end is named by settle too', async () => {
+    doris.transactions.set('L', { state: 'PREPARE', id: 7, body: Buffer.alloc(0) });
+    await using sink = open({ runningMs: 60 });
+    await expect(sink.settle('db', 'L', never)).rejects.toMatchObject({ code: 'TARGET_BUSY' });
+  });
+
+  test('a line that is slow, but moves, is not silent', async () => {
+    doris.backend.push('commit-slowly');
+    await using sink = open({ silenceMs: 500 });
+    await expect(sink.load('db', linesOf(20, 1 << 20), 'L', OPTIONS, never)).resolves.toMatchObject(
+      { loadedRows: 20 },
+    );
   });
 });

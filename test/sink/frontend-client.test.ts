@@ -103,6 +103,21 @@ describe('look-ups', () => {
     ]);
   });
 
+  test.each([
+    ['"function_column.sequence_type" = "bigint"', { type: 'bigint' }],
+    ['"replication_num" = "1",\n"function_column.sequence_col" = "at"', { column: 'at' }],
+    ['"replication_num" = "1"', undefined],
+  ])('its sequence column is known: %s', async (properties, sequence) => {
+    const fe = await frontend((sql) => {
+      if (sql.startsWith('SELECT')) return table(['TABLE_NAME'], ['t']);
+      if (sql.startsWith('SHOW FULL')) return table(['Field', 'Type'], ['id', 'int']);
+      const ddl = `CREATE TABLE \`t\` (\n  \`id\` int\n) ENGINE=OLAP\nUNIQUE KEY(\`id\`)\nPROPERTIES (\n${properties}\n);`;
+      return table(['Table', 'Create Table'], ['t', ddl]);
+    });
+    const found = await clientOf(fe.port).describeTable('d', 't');
+    expect(found?.sequence).toEqual(sequence);
+  });
+
   test('a table that is not there has no description', async () => {
     const fe = await frontend(() => table(['TABLE_NAME']));
     await expect(clientOf(fe.port).describeTable('d', 't')).resolves.toBeUndefined();

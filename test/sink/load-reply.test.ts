@@ -34,7 +34,7 @@ describe('a BE says', () => {
     [{ Status: 'Publish Timeout' }, 'committed'],
     [{ Status: 'Label Already Exists', ExistingJobStatus: 'FINISHED' }, 'exists-finished'],
     [{ Status: 'Label Already Exists', ExistingJobStatus: 'RUNNING' }, 'exists-running'],
-    [{ Status: 'Label Already Exists', ExistingJobStatus: 'PRECOMMITTED' }, 'precommitted'],
+    [{ Status: 'Label Already Exists', ExistingJobStatus: 'PRECOMMITTED' }, 'exists-precommitted'],
     [{ Status: 'Label Already Exists' }, 'exists-running'],
     [{ TwoPhaseCommit: 'true' }, 'precommitted'],
     [{ Status: 'Fail', Message: '[DATA_QUALITY_ERROR]too many filtered rows' }, 'data'],
@@ -167,17 +167,18 @@ describe('the first refused row', () => {
   test('is its reason and its row, long values cut', () => {
     const row = JSON.stringify({ id: 7, name: 'x'.repeat(100), n: null });
     const log = `Reason: column(n) values is null while columns is not nullable. src line [${row}]; \nReason: b. src line [c]; \n`;
-    expect(firstRefusal(log, 10)).toBe(
-      'column(n) values is null while columns is not nullable; row: {"id":7,"name":"xxxxxxxxxx…","n":null}',
-    );
+    expect(firstRefusal(log, 10)).toEqual({
+      text: 'column(n) values is null while columns is not nullable; row: {"id":7,"name":"xxxxxxxxxx…","n":null}',
+      row,
+    });
   });
 
   test('is a cut text when it is not JSON, or not a row', () => {
-    expect(firstRefusal(`Reason: bad. src line [${'y'.repeat(500)}]; `, 5)).toBe(
+    expect(firstRefusal(`Reason: bad. src line [${'y'.repeat(500)}]; `, 5).text).toBe(
       `bad; row: ${'y'.repeat(40)}…`,
     );
-    expect(firstRefusal('no such file', 40)).toBe('no such file');
-    expect(firstRefusal('', 40)).toBe('');
+    expect(firstRefusal('no such file', 40)).toEqual({ text: 'no such file', row: undefined });
+    expect(firstRefusal('', 40).text).toBe('');
   });
 
   test('never makes a long message', () => {
@@ -187,7 +188,7 @@ describe('the first refused row', () => {
         fc.dictionary(fc.string(), fc.string()),
         (reason, row) => {
           const log = `Reason: ${reason}. src line [${JSON.stringify(row)}]; `;
-          expect(firstRefusal(log, 10).length).toBeLessThan(450);
+          expect(firstRefusal(log, 10).text.length).toBeLessThan(450);
         },
       ),
     );

@@ -13,6 +13,7 @@ const LOAD: LoadRequest = {
   label: 'L',
   body,
   bytes: 18,
+  rows: 2,
   strictMode: true,
   maxFilterRatio: 0,
   timeoutS: 30,

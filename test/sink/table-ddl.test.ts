@@ -210,3 +210,34 @@ describe('an existing table', () => {
     expect(() => checkTable('dw', table, spec)).toThrow('column note is boolean');
   });
 });
+
+describe('a sequence column', () => {
+  const TYPE = 'table.create.properties.function_column.sequence_type';
+
+  test('is made when the property asks for it', () => {
+    expect(createTable('dw', ORDERS, { [TYPE]: 'bigint' })).toContain(
+      '"function_column.sequence_type" = "bigint"',
+    );
+  });
+
+  test.each([
+    [{ [TYPE]: 'int' }, 'does not hold the number of a task'],
+    [
+      { 'table.create.properties.function_column.sequence_col': 'total' },
+      'a change that lowers the column would be lost',
+    ],
+  ])('is refused when the copy would not be one: %j', (properties, words) => {
+    expect(() => createTable('dw', ORDERS, properties)).toThrow(words);
+  });
+
+  test.each([
+    [{ type: 'bigint' }, undefined],
+    [{ type: 'LARGEINT' }, undefined],
+    [{ type: 'datetime' }, 'its sequence column is datetime'],
+    [{ column: 'total' }, 'it keeps the row with the largest total'],
+  ])('of a table that exists: %j', (sequence, words) => {
+    const check = (): void => checkTable('dw', existing({ sequence }), ORDERS);
+    if (words === undefined) expect(check).not.toThrow();
+    else expect(check).toThrow(words);
+  });
+});

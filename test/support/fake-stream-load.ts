@@ -59,6 +59,10 @@ export class FakeStreamLoad implements AsyncDisposable {
   readonly received: ReceivedLoad[] = [];
   readonly transactions = new Map<string, Transaction>();
   errorLog = '';
+  /** Lines that Doris does not take: a load with one of them fails, whatever was scripted. */
+  refuses: (line: string) => boolean = () => false;
+  /** Whether the table has a sequence column, which a load must name (doris-target.md §2.3). */
+  sequenced = false;
   #nextTxn = 1000;
   #nextBackend = 0;
   readonly #frontendServer: Server;
@@ -130,8 +134,9 @@ export class FakeStreamLoad implements AsyncDisposable {
       this.#labelState(new URL(url, 'http://fe').searchParams.get('label') ?? '', response);
       return;
     }
-    this.asked.push({ path: url, headers, body: Buffer.alloc(0), backend: -1 });
-    const act = this.frontend.shift() ?? 'redirect';
+    const isLoad = !url.endsWith('_2pc');
+    if (isLoad) this.asked.push({ path: url, headers, body: Buffer.alloc(0), backend: -1 });
+    const act = (isLoad ? this.frontend.shift() : undefined) ?? 'redirect';
     if (act === 'reset') {
       request.socket.destroy();
     } else if (typeof act === 'object') {
@@ -177,6 +182,16 @@ export class FakeStreamLoad implements AsyncDisposable {
       return;
     }
     const label = String(request.headers['label']);
+    if (request.url?.endsWith('_2pc') === true) {
+      const held = this.transactions.get(label);
+      if (request.headers['txn_operation'] !== 'abort' || held?.state !== 'PRECOMMITTED') {
+        answer(response, { status: 'ANALYSIS_ERROR', msg: 'nothing to end' });
+        return;
+      }
+      held.state = 'ABORTED';
+      answer(response, { status: 'Success', msg: 'abort successfully' });
+      return;
+    }
     const act = this.backend.shift() ?? 'load';
     if (act === 'reset-before-body') {
       request.socket.destroy();
@@ -197,7 +212,33 @@ export class FakeStreamLoad implements AsyncDisposable {
     const body = await readBody(request);
     if (body === undefined) return;
     this.received.push({ path: request.url ?? '', headers: request.headers, body, backend: index });
+    const reason = this.#refusal(request.headers, body);
+    if (reason !== undefined) {
+      this.transactions.set(label, { state: 'ABORTED', id: this.#nextTxn++, body });
+      answer(response, { Status: 'Fail', TxnId: -1, Message: reason });
+      return;
+    }
+    if (request.headers['two_phase_commit'] === 'true' && act === 'load') {
+      this.transactions.set(label, { state: 'PRECOMMITTED', id: this.#nextTxn++, body });
+      answer(response, { ...counted(body), TwoPhaseCommit: 'true', Status: 'Success' });
+      return;
+    }
     this.#perform(act, label, body, request, response);
+  }
+
+  #refusal(headers: IncomingMessage['headers'], body: Buffer): string | undefined {
+    const names = String(headers['hidden_columns']).includes('__DORIS_SEQUENCE_COL__');
+    if (names && !this.sequenced) {
+      return "[ANALYSIS_ERROR]TStatus: errCode = 2, detailMessage = Unknown column '__DORIS_SEQUENCE_COL__' in 'table list'";
+    }
+    if (!names && this.sequenced) {
+      return '[ANALYSIS_ERROR]TStatus: errCode = 2, detailMessage = Table t has sequence column, need to specify the sequence column';
+    }
+    const bad = body
+      .toString()
+      .split('\n')
+      .some((line) => line !== '' && this.refuses(line));
+    return bad ? '[DATA_QUALITY_ERROR]too many filtered rows' : undefined;
   }
 
   #perform(
