@@ -76,7 +76,7 @@ async function cursor(): Promise<{ rows: number; bytes: number }> {
   for (;;) {
     const { rows: found } = await client.query<Record<string, unknown>>('FETCH 1000 FROM c');
     if (found.length === 0) break;
-    const lines = found.map((row) => JSON.stringify({ ...row, __DORIS_DELETE_SIGN__: 0 }));
+    const lines = found.map((row) => JSON.stringify(row));
     total.bytes += Buffer.from(`${lines.join('\n')}\n`).length;
     total.rows += found.length;
   }

@@ -239,7 +239,7 @@ function putEscapedBytes(
 }
 
 /** Has the high bit set in some byte of the result if a byte of the word needs more than a copy: below 0x20, `"`, `\`, not ASCII. */
-function special(word: number): number {
+export function special(word: number): number {
   return (
     (word - 0x20202020) |
     ((word ^ 0x22222222) - 0x01010101) |

@@ -18,9 +18,11 @@ const DIGITS = 2;
 const DATE = 3;
 const DATETIME = 4;
 const INSTANT = 5;
+/** Text: escapes are written on the way, so it needs no check. */
+const TEXT = 6;
 
 const BY_FORM: ReadonlyMap<number, Quick> = new Map([
-  [FORM.TEXT, { quoted: true, check: ALWAYS }],
+  [FORM.TEXT, { quoted: true, check: TEXT }],
   [FORM.DIGITS, { quoted: true, check: ALWAYS }],
   [FORM.NUMBER, { quoted: false, check: ALWAYS }],
   [FORM.FLOAT, { quoted: false, check: DIGITS }],
@@ -29,6 +31,10 @@ const BY_FORM: ReadonlyMap<number, Quick> = new Map([
   [FORM.DATETIME, { quoted: true, check: DATETIME }],
   [FORM.INSTANT, { quoted: true, check: INSTANT }],
 ]);
+
+export function isText({ check }: Quick): boolean {
+  return check === TEXT;
+}
 
 export function quickForm(column: ColumnSpec): Quick {
   return BY_FORM.get(columnForm(column)) ?? { quoted: false, check: NEVER };
@@ -41,6 +47,7 @@ export function quickForm(column: ColumnSpec): Quick {
 export function quickEnd({ check }: Quick, b: Buffer, from: number, to: number): number {
   switch (check) {
     case ALWAYS:
+    case TEXT:
       return to;
     case DIGITS: {
       const first = b[from] === DASH ? b[from + 1]! : b[from]!;

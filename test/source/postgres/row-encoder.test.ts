@@ -64,8 +64,28 @@ function viaLog(table: TableSpec, values: readonly (string | null)[]): string {
 }
 
 const TEXT = tableOf(column('a', 25, 'STRING'), column('b', 25, 'STRING'), column('c', 23, 'INT'));
+/** Any characters, and those that COPY or JSON escape among plain ones. */
+const unit = fc.oneof(
+  fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+  fc.constantFrom(
+    'a',
+    ' ',
+    '\b',
+    '\f',
+    '\n',
+    '\r',
+    '\t',
+    '\v',
+    '\\',
+    '"',
+    '\x01',
+    'ü',
+    '😀',
+    '0123456789',
+  ),
+);
 const anyText = fc.option(
-  fc.string({ unit: 'binary', maxLength: 80 }).map((s) => s.replaceAll('\0', '')),
+  fc.array(unit, { maxLength: 40 }).map((s) => s.join('').replaceAll('\0', '')),
 );
 
 /** As UTF-8 carries it: without lone surrogates. */
