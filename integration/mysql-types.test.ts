@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Connection } from 'mysql2/promise';
@@ -17,6 +18,9 @@ import { typeCases } from './support/mysql-type-cases.ts';
 /** The JSON of each row's value by the row's id. */
 type Values = ReadonlyMap<number, string>;
 
+/** Its log is read from its files, so it must be a server of our own, whatever TEST_MYSQL_URL says: options make it one. */
+const OWN_SERVER = ['--binlog-row-metadata=MINIMAL'];
+
 const FORMS = ['generated', 'interpreted'] as const;
 
 /**
@@ -33,7 +37,7 @@ describe.each(['mysql', 'mariadb'] as const)('values of %s', (kind) => {
   beforeAll(async () => {
     if (!available(kind)) return;
     await loadZstd();
-    server = await (kind === 'mysql' ? startMysql : startMariadb)();
+    server = await (kind === 'mysql' ? startMysql : startMariadb)(OWN_SERVER);
     connection = await server.connect({ charset: 'utf8mb4', rowsAsArray: true });
     await connection.query("SET time_zone = '+00:00', sql_mode = ''");
     await connection.query('CREATE DATABASE types');
@@ -79,6 +83,48 @@ describe.each(['mysql', 'mariadb'] as const)('values of %s', (kind) => {
   );
 });
 
+/** Numbers whose text the servers and we lay out each in our own way: any bits at all must come out the same. */
+describe.each(['mysql', 'mariadb'] as const)('random numbers of %s', (kind) => {
+  test.runIf(available(kind))('are one text on both roads', async () => {
+    await using server = await (kind === 'mysql' ? startMysql : startMariadb)(OWN_SERVER);
+    const connection = await server.connect({ charset: 'utf8mb4', rowsAsArray: true });
+    await connection.query("SET time_zone = '+00:00', sql_mode = ''");
+    await connection.query('CREATE DATABASE types');
+    await connection.query(
+      'CREATE TABLE types.random (id INT PRIMARY KEY, v DOUBLE, w INT NOT NULL DEFAULT 0, f FLOAT, d DECIMAL(40,20), j JSON)',
+    );
+    const rows = Array.from({ length: 4000 }, (_, id) => {
+      const [double, float] = [randomDouble(), randomFloat()];
+      return `(${id}, ${double}, ${float}, ${double}, JSON_ARRAY(${double}, ${float}))`;
+    });
+    await connection.query(`INSERT INTO types.random (id, v, f, d, j) VALUES ${rows.join()}`);
+    await connection.query('FLUSH BINARY LOGS');
+    const spec = await describeTable(connection, 'random');
+    const snapshot = new Batch();
+    await fillFromSelect(connection, spec, 'generated', snapshot);
+    const log = new Batch();
+    fillFromLog(server, spec, 'insert', 'generated', log);
+    const lines = linesOf(snapshot);
+    expect(lines.length).toBe(rows.length);
+    expect(linesOf(log)).toEqual(lines);
+    await connection.end();
+  });
+});
+
+/** Finite, of any size. */
+function randomDouble(): number {
+  const bytes = randomBytes(8);
+  const x =
+    Math.random() < 0.5 ? bytes.readDoubleLE() : bytes.readInt32LE() / 10 ** (bytes[4]! % 12);
+  return Number.isFinite(x) ? x : 1e308;
+}
+
+function randomFloat(): number {
+  const bytes = randomBytes(4);
+  const x = Math.random() < 0.5 ? bytes.readFloatLE() : Math.fround(bytes.readInt16LE() / 100);
+  return Number.isFinite(x) ? x : 1e38;
+}
+
 /** What a schema reader would say of the table. */
 async function describeTable(connection: Connection, name: string): Promise<TableSpec> {
   const [rows] = await connection.query(
@@ -106,17 +152,26 @@ async function readSnapshot(
   spec: TableSpec,
   form: (typeof FORMS)[number],
 ): Promise<Values> {
-  const codec = createSnapshotCodec(spec, form);
   const batch = new Batch();
+  await fillFromSelect(connection, spec, form, batch);
+  return valuesOf(batch);
+}
+
+async function fillFromSelect(
+  connection: Connection,
+  spec: TableSpec,
+  form: (typeof FORMS)[number],
+  batch: Batch,
+): Promise<void> {
+  const codec = createSnapshotCodec(spec, form);
   const [rows] = await connection.query({
-    sql: `SELECT ${codec.select} FROM types.${spec.name}`,
+    sql: `SELECT ${codec.select} FROM types.${spec.name} ORDER BY id`,
     typeCast: (field) => field.buffer(),
   });
   for (const row of rows as (Buffer | null)[][]) {
     const packet = Buffer.concat(row.map(encodeField));
     codec.writeRow(packet, 0, packet.length, batch.table(spec));
   }
-  return valuesOf(batch);
 }
 
 /** As it stood in the packet: mysql2 takes the length off. */
@@ -129,7 +184,6 @@ function encodeField(value: Buffer | null): Buffer {
   return Buffer.concat([head, value]);
 }
 
-/** Reads the server's files. Undefined data directory: a server given by URL, whose files are elsewhere. */
 function readLog(
   server: MysqlServer,
   spec: TableSpec,
@@ -137,6 +191,18 @@ function readLog(
   form: (typeof FORMS)[number],
 ): Values {
   const batch = new Batch();
+  fillFromLog(server, spec, change, form, batch);
+  return valuesOf(batch);
+}
+
+/** Reads the server's files. */
+function fillFromLog(
+  server: MysqlServer,
+  spec: TableSpec,
+  change: RowChange,
+  form: (typeof FORMS)[number],
+  batch: Batch,
+): void {
   const maps = new Map<number, TableMap>();
   for (const event of logEvents(server.dataDir!)) {
     if (event.kind === 'table-map') maps.set(event.map.tableId, event.map);
@@ -145,7 +211,6 @@ function readLog(
     if (map.table !== spec.name) continue;
     createRowCodec(spec, map, form).write(event, batch.table(spec));
   }
-  return valuesOf(batch);
 }
 
 const logs = new Map<string, ReturnType<typeof parseLog>>();
@@ -176,18 +241,19 @@ function parseLog(dataDir: string) {
   });
 }
 
-/** Each line must also be valid JSON. */
-function valuesOf(batch: Batch): Values {
-  const lines = batch
+function linesOf(batch: Batch): string[] {
+  return batch
     .bodies()
     .flatMap(({ body }) => Buffer.concat(body).toString().split('\n').slice(0, -1));
+}
+
+/** Each line must also be valid JSON. */
+function valuesOf(batch: Batch): Values {
+  const row = /^\{"id":\d+,"v":(.*),"w":[01],"__DORIS_DELETE_SIGN__":[01]\}$/su;
   return new Map(
-    lines.map((line) => {
+    linesOf(batch).map((line) => {
       const { id } = JSON.parse(line) as { id: number };
-      return [
-        id,
-        /^\{"id":\d+,"v":(.*),"w":[01],"__DORIS_DELETE_SIGN__":[01]\}$/su.exec(line)![1]!,
-      ];
+      return [id, row.exec(line)![1]!];
     }),
   );
 }

@@ -7,6 +7,8 @@ import { rowLayout, type KeyRun } from './row-layout.ts';
 
 const NOTHING = Buffer.alloc(0);
 const ROWS_MIN = 64;
+/** Up to here the index grows by four: to enter all keys anew is the dear part. */
+const ROWS_FAST = 1 << 14;
 /** More rows than this and a reset gives the index back: 1 Mi rows are 32 MB of it. */
 const ROWS_KEPT_MAX = 1 << 20;
 
@@ -243,10 +245,11 @@ export class TableBatch extends JsonWriter {
   }
 
   #moreRows(): void {
-    const records = new Int32Array(2 * this.#records.length);
+    const factor = this.rows < ROWS_FAST ? 4 : 2;
+    const records = new Int32Array(factor * this.#records.length);
     records.set(this.#records);
     this.#records = records;
-    const slots = new Int32Array(2 * this.#slots.length);
+    const slots = new Int32Array(factor * this.#slots.length);
     const mask = slots.length - 1;
     for (const entry of this.#slots) {
       if (entry === 0) continue;
