@@ -1,3 +1,4 @@
+import { ProxyError } from '../../model/error.ts';
 import { putAscii, putDigits, putInt, putUint } from '../../encode/json-bytes.ts';
 
 const MINUS = 0x2d;
@@ -59,10 +60,12 @@ export function putUint64Digits(
 }
 
 /**
- * A finite double as MySQL and MariaDB print it in a result (`my_gcvt`): the shortest digits that read back as the same
+ * A double as MySQL and MariaDB print it in a result (`my_gcvt`): the shortest digits that read back as the same
  * number; plain from 1e-15 up to 15 digits before the point, else with an exponent, `1e15`, `1.5e-16`.
  *
  * JavaScript has the same digits and other bounds for the exponent.
+ *
+ * @throws ProxyError UNDECODABLE for a value that is not finite.
  */
 export function putDouble(b: Uint8Array, at: number, x: number): number {
   const abs = Math.abs(x);
@@ -78,7 +81,14 @@ export function putDouble(b: Uint8Array, at: number, x: number): number {
   return putScientific(b, p, abs);
 }
 
+/** MySQL stores no others, and JSON has no text for them. */
+function checkFinite(x: number): void {
+  if (!Number.isFinite(x))
+    throw new ProxyError('UNDECODABLE', 'A floating-point value is damaged.');
+}
+
 function putScientific(b: Uint8Array, at: number, abs: number): number {
+  checkFinite(abs);
   const [mantissa, exponentText] = abs.toExponential().split('e') as [string, string];
   const digits = mantissa.replace('.', '');
   const exponent = Number(exponentText);
@@ -114,6 +124,7 @@ export function putFloat(b: Uint8Array, at: number, x: number): number {
 const FLOAT_NORMAL_MIN = 2 ** -126;
 
 function floatText(abs: number): string {
+  checkFinite(abs);
   for (let precision = abs < FLOAT_NORMAL_MIN ? 1 : 6; ; precision++) {
     const rounded = Number(abs.toPrecision(precision));
     if (precision === 9 || Math.fround(rounded) === abs) return String(rounded);

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { ProxyError } from '../../../src/model/error.ts';
 import {
   decimalBytes,
   decimalPut,
@@ -159,4 +160,9 @@ test.each([
   const source = Buffer.from(padded);
   expect(text(putPaddedNumber(room, 5, source, 0, source.length))).toBe(number);
   expect(text(putQuotedPadded(room, 5, source, 0, source.length))).toBe(quoted);
+});
+
+test.each([NaN, Infinity, -Infinity])('%d, which no server stores, is never written', (x) => {
+  expect(() => putDouble(room, 5, x)).toThrow(ProxyError);
+  expect(() => putFloat(room, 5, x)).toThrow(ProxyError);
 });
