@@ -8,6 +8,7 @@ import { generatedProgram } from './row-program-generated.ts';
 import { interpretedProgram } from './row-program-interpreted.ts';
 import type { RowPlan, RowProgram } from './row-program.ts';
 import type { RowsEvent } from './rows-event.ts';
+import { skippedField } from './skipped-field.ts';
 import type { MapColumn, TableMap } from './table-map.ts';
 import { type DateWatch, dateWatch } from './unheld-dates.ts';
 
@@ -62,6 +63,7 @@ function checkedFields(table: TableSpec, map: TableMap, watch: DateWatch): RowFi
         `has a column ${logged.name} in the log where the job knows ${column.name}`,
       );
     }
+    if (column.excluded === true) return skippedField(column, logged);
     try {
       return rowField(column, logged, watch.unheld(i));
     } catch (error) {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Batch } from '../../../src/encode/batch.ts';
 import { ProxyError } from '../../../src/model/error.ts';
-import type { TableSpec } from '../../../src/model/table.ts';
+import type { ColumnSpec, TableSpec } from '../../../src/model/table.ts';
 import { BinlogParser } from '../../../src/source/mysql/binlog-event.ts';
 import { loadZstd } from '../../../src/source/mysql/compression.ts';
 import { createRowCodec } from '../../../src/source/mysql/row-codec.ts';
@@ -326,4 +326,46 @@ describe('dates that Doris cannot hold', () => {
     const write = () => createRowCodec(spec, map).write(event, new Batch().table(spec));
     expect(write).toThrow(/shop.t: key column d holds a date/);
   });
+});
+
+test('a column may be excluded because nobody knows its type or its character set', () => {
+  const spec = table('t', ['id'], { id: 'int', v: 'int' });
+  const [id, v] = spec.columns as [ColumnSpec, ColumnSpec];
+  const columns = [
+    ['hologram(3)', logged(TYPE.BLOB, 2), Buffer.from([3, 0, 1, 2, 3])],
+    ['varchar(300)', logged(TYPE.VARCHAR, 300), Buffer.from([2, 0, 1, 2])],
+    ['char(3)', logged(TYPE.STRING, 3), Buffer.from([1, 9])],
+    ['decimal(10,2)', logged(TYPE.NEWDECIMAL, (10 << 8) | 2), Buffer.alloc(5)],
+    ['bit(9)', logged(TYPE.BIT, 9), Buffer.alloc(2)],
+    ["enum('a')", logged(TYPE.ENUM, 1), Buffer.alloc(1)],
+    ['datetime(6)', logged(TYPE.DATETIME2, 6), Buffer.alloc(8)],
+    ['timestamp(1)', logged(TYPE.TIMESTAMP2, 1), Buffer.alloc(5)],
+    ['time(3)', logged(TYPE.TIME2, 3), Buffer.alloc(5)],
+    ['datetime(6)', logged(TYPE.DATETIME), Buffer.alloc(8)],
+    ['timestamp(2)', logged(TYPE.TIMESTAMP), Buffer.alloc(5)],
+    ['time', logged(TYPE.TIME), Buffer.alloc(3)],
+    ['year', logged(TYPE.YEAR), Buffer.alloc(1)],
+    ['json', logged(TYPE.JSON, 4), Buffer.from([1, 0, 0, 0, 4])],
+  ] as const;
+  const skipped = columns.map(([sourceType], i) =>
+    Object.assign({}, v, { name: `c${i}`, sourceType, charset: 'unheard-of', excluded: true }),
+  );
+  const wide: TableSpec = { ...spec, columns: [id, ...skipped, v] };
+  const map: TableMap = {
+    tableId: 1,
+    schema: 'shop',
+    table: 't',
+    columns: [logged(TYPE.LONG), ...columns.map(([, one]) => one), logged(TYPE.LONG)],
+  };
+  const values = [
+    Buffer.from([7, 0, 0, 0]),
+    ...columns.map(([, , bytes]) => bytes),
+    Buffer.from([8, 0, 0, 0]),
+  ];
+  const event = rows('insert', values.length, encodeImage(values));
+  for (const form of FORMS) {
+    const batch = new Batch();
+    createRowCodec(wide, map, form).write(event, batch.table(wide));
+    expect(linesOf(batch)).toEqual(['{"id":7,"v":8,"__DORIS_DELETE_SIGN__":0}']);
+  }
 });
