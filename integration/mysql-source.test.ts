@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
 import { openSource } from '../src/source/open-source.ts';
 import type { Source } from '../src/source/source.ts';
@@ -178,28 +178,38 @@ describe.each(['mysql', 'mariadb'] as const)('a %s source', (kind) => {
       }
     });
 
-    run('of a table with a long first key column read only their own rows', async () => {
-      await using source = await database(
-        'tenants',
-        `CREATE TABLE t (tenant VARCHAR(10), id INT, PRIMARY KEY (tenant, id));
+    test.runIf(available(kind)).each(['VARCHAR(10)', "ENUM('t0','t1')"])(
+      'of a table with few values in its first key column, %s, read only their own rows',
+      async (type) => {
+        await using source = await database(
+          'tenants',
+          `CREATE TABLE t (tenant ${type}, id INT, PRIMARY KEY (tenant, id));
          INSERT INTO t SELECT CONCAT('t', id % 2), id FROM (
-           WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 900) SELECT * FROM n) x`,
-      );
-      const [table] = await source.preflight(ALL);
-      const reads = async (): Promise<number> => {
-        const [row] = await server.query<{ Value: string }>(
-          `SHOW GLOBAL STATUS LIKE 'Handler_read_next'`,
+           WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 900) SELECT * FROM n) x;
+           ANALYZE TABLE t`,
         );
-        return Number(row!.Value);
-      };
-      const before = await reads();
-      const replica = new Replica();
-      for (const split of await allSplits(source, table!, 30))
-        await copy(source, table!, split, replica);
-      expect(replica.sorted('tenants.t')).toEqual(await sourceRows(server, 'tenants.t'));
-      // Twice the table, for boundaries and rows; quadratic would be 30 times.
-      expect((await reads()) - before).toBeLessThan(4 * 900);
-    });
+        const [table] = await source.preflight(ALL);
+        const reads = async (): Promise<number> => {
+          const [row] = await server.query<{ Value: string }>(
+            `SHOW GLOBAL STATUS LIKE 'Handler_read_next'`,
+          );
+          return Number(row!.Value);
+        };
+        // Connections of tests before this one are counted when the server has noticed their end.
+        let before = await reads();
+        await vi.waitFor(async () => {
+          const last = before;
+          before = await reads();
+          expect(before).toBe(last);
+        });
+        const replica = new Replica();
+        for (const split of await allSplits(source, table!, 30))
+          await copy(source, table!, split, replica);
+        expect(replica.sorted('tenants.t')).toEqual(await sourceRows(server, 'tenants.t'));
+        // Twice the table, for boundaries and rows; quadratic would be 30 times.
+        expect((await reads()) - before).toBeLessThan(4 * 900);
+      },
+    );
 
     run(
       'larger than a batch take several fills, and an abort or a killed connection ends them',

@@ -1,7 +1,7 @@
 import type { SnapshotSplit } from '../../model/job.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { parseMysqlType } from '../../typemap/mysql-type.ts';
-import { type MysqlConnection, quoteName } from './mysql-connection.ts';
+import { type MysqlConnection, quoteName, textLiteral } from './mysql-connection.ts';
 
 /** A boundary is found by walking over a split's keys in the index. */
 const BOUNDARY_MS = 600_000;
@@ -16,7 +16,11 @@ interface KeyColumn {
   /** The value as the split keeps it, from the text that `select` gave. */
   keep(selected: string): string;
   literal(kept: string): string;
+  /** The condition `column operator value`, where that is not what it reads. */
+  condition?(operator: Operator, kept: string): string;
 }
+
+type Operator = '<' | '<=' | '=' | '>' | '>=';
 
 /**
  * The split after `previous`: the next `rows` keys in key order. The boundary is read by an index walk
@@ -75,6 +79,13 @@ function tableReference(table: TableSpec): string {
   return `${quoteName(table.schema)}.${quoteName(table.name)} FORCE INDEX (PRIMARY)`;
 }
 
+function conditionOf(column: KeyColumn, operator: Operator, kept: string): string {
+  return (
+    column.condition?.(operator, kept) ??
+    `${quoteName(column.name)} ${operator} ${column.literal(kept)}`
+  );
+}
+
 function sharedPrefix(start: readonly string[], end: readonly string[]): number {
   const differs = start.findIndex((value, i) => value !== end[i]);
   // The last column always takes part as a range: bounds that are equal in all columns have nothing between them.
@@ -82,7 +93,7 @@ function sharedPrefix(start: readonly string[], end: readonly string[]): number 
 }
 
 function equality(column: KeyColumn, kept: string): string {
-  return `${quoteName(column.name)} = ${column.literal(kept)}`;
+  return conditionOf(column, '=', kept);
 }
 
 function notBefore(key: readonly KeyColumn[], bound: readonly string[], from = 0): string {
@@ -107,13 +118,12 @@ function compare(
 ): string {
   let condition = '';
   for (let i = key.length - 1; i >= from; i--) {
-    const name = quoteName(key[i]!.name);
-    const literal = key[i]!.literal(bound[i]!);
+    const is = (operator: Operator): string => conditionOf(key[i]!, operator, bound[i]!);
     const equal = equality(key[i]!, bound[i]!);
     condition =
       condition === ''
-        ? `${name} ${last} ${literal}`
-        : `${name} ${strict}= ${literal} AND (${name} ${strict} ${literal} OR (${equal} AND ${condition}))`;
+        ? is(last)
+        : `${is(`${strict}=`)} AND (${is(strict)} OR (${equal} AND ${condition}))`;
   }
   return `(${condition})`;
 }
@@ -124,9 +134,38 @@ function keyColumns(
 ): readonly KeyColumn[] {
   return table.key.map((name) => {
     const column = table.columns.find((candidate) => candidate.name === name)!;
-    const type = parseMysqlType(column.sourceType).name;
+    const { name: type, labels } = parseMysqlType(column.sourceType);
+    if (type === 'enum') return { name, ...enumForm(quoteName(name), labels) };
     return { name, ...valueForm(quoteName(name), type, column.charset, collations.get(name)) };
   });
+}
+
+/**
+ * ENUM is ordered by the number of its label, 0 for the invalid value. A range of numbers is no range of the index to the
+ * optimizer, which would walk the index from its start for every split; a list of numbers is. And only equality with a
+ * label is a constant to it, without which it would sort; labels that a collation could take for one another are left as numbers.
+ */
+function enumForm(column: string, labels: readonly string[]): Omit<KeyColumn, 'name'> {
+  const plain = labels.every((label) => /^[ -~]*$/.test(label));
+  const distinct =
+    new Set(labels.map((label) => label.trim().toLowerCase())).size === labels.length;
+  return {
+    select: `${column} + 0`,
+    keep: asIs,
+    literal: digits,
+    condition(operator, kept) {
+      const value = Number(digits(kept));
+      if (operator === '=') {
+        const label = plain && distinct ? labels[value - 1] : undefined;
+        return `${column} = ${label === undefined ? value : textLiteral(label)}`;
+      }
+      const from = operator === '>' ? value + 1 : value;
+      const until = operator === '<' ? value - 1 : value;
+      const [first, last] = operator.startsWith('>') ? [from, labels.length] : [0, until];
+      const numbers = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+      return numbers.length === 0 ? 'FALSE' : `${column} IN (${numbers.join(', ')})`;
+    },
+  };
 }
 
 const asIs = (text: string): string => text;
@@ -149,8 +188,8 @@ function valueForm(
   if (type === 'float' || type === 'double') {
     return { select: `${column} + 0e0`, keep: asIs, literal: exponentForm };
   }
-  // BIT by its number; ENUM and SET too, because they are ordered by it.
-  if (type === 'bit' || type === 'enum' || type === 'set') {
+  // BIT by its number; SET too, because it is ordered by it.
+  if (type === 'bit' || type === 'set') {
     return { select: `${column} + 0`, keep: asIs, literal: digits };
   }
   if (BYTES.has(type)) {
