@@ -155,7 +155,7 @@ export class RowEncoder {
       // Copied while its end is looked for; taken back if there is more to it.
       const start = p;
       if (quick.quoted) buffer[p++] = QUOTE;
-      if (column.text) p = this.#copyText(b, at, to, buffer, view, p);
+      if (quick.quoted) p = this.#copyText(b, at, to, buffer, view, p);
       else p = this.#copyPlain(b, at, to, buffer, p);
       let stop = this.#stop;
       const end = stop === to || b[stop] === TAB ? quickEnd(quick, b, at, stop) : -1;
@@ -178,7 +178,8 @@ export class RowEncoder {
 
   /** Copies bytes that need nothing, from `from` on; leaves where it stopped in `#stop`. */
   #copyPlain(b: Buffer, from: number, to: number, target: Buffer, at: number): number {
-    let [s, p] = [from, at];
+    let s = from;
+    let p = at;
     for (; s < to; s++) {
       const c = b[s]!;
       if (CLASS[c] !== 0) break;
@@ -189,7 +190,7 @@ export class RowEncoder {
   }
 
   /**
-   * Copies text, eight bytes at a time where none of them is special, and turns COPY's escapes into JSON's, which are
+   * Copies what stands in quotes, eight bytes at a time where none of them is special, and turns COPY's escapes into JSON's, which are
    * the same but for a few; stops at a tab, at a byte outside of ASCII (its sequence is to be checked) and at the rest.
    */
   #copyText(
@@ -205,7 +206,8 @@ export class RowEncoder {
       this.#sourceView = viewOf(b);
     }
     const words = this.#sourceView;
-    let [s, p] = [from, at];
+    let s = from;
+    let p = at;
     for (;;) {
       for (; s + 8 <= to; s += 8, p += 8) {
         const low = words.getInt32(s);
