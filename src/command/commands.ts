@@ -6,7 +6,9 @@ export type Reply =
       /** All columns are strings, as in Doris (job-sql.md §3.2). */
       readonly columns: readonly string[];
       readonly rows: readonly (readonly (string | null)[])[];
-    };
+    }
+  /** What Doris answers to `sql`, with its own types: less than 16 MiB of text, without parameters. */
+  | { readonly kind: 'rewritten'; readonly sql: string };
 
 /** A value bound to `?` of a prepared statement, already decoded from the binary protocol. */
 export type Parameter = string | number | bigint | null;

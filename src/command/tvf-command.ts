@@ -23,8 +23,8 @@ import { Rights } from './rights.ts';
 import { timeTextOf } from './time-zone.ts';
 import { answerTvfQuery } from './tvf.ts';
 
-/** Literal rows must fit into one statement of Doris (`max_allowed_packet`). In UTF-16 units. */
-const REWRITTEN_LENGTH_MAX = 15 * 1024 * 1024;
+/** Literal rows must fit into one statement of Doris (`max_allowed_packet`). */
+const REWRITTEN_BYTES_MAX = 15 * 1024 * 1024;
 
 type Row = readonly string[];
 
@@ -36,7 +36,7 @@ export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement 
     columns: local?.columns.map(({ name }) => name) ?? [],
     ...(local === undefined ? { describe: (caller) => askColumns(query, caller) } : {}),
     async execute(parameters, caller): Promise<Reply> {
-      if (local === undefined) return await askDoris(catalog, query, parameters, caller);
+      if (local === undefined) return await rewrite(catalog, query, parameters, caller);
       const rows = await tvfRows(catalog, caller, local.table);
       return {
         kind: 'rows',
@@ -78,7 +78,7 @@ export function describeTvf(table: TvfName): OwnStatement {
   };
 }
 
-async function askDoris(
+async function rewrite(
   catalog: JobStore,
   query: QueryText,
   parameters: readonly Parameter[],
@@ -89,14 +89,13 @@ async function askDoris(
     if (!rows.has(name)) rows.set(name, await tvfRows(catalog, caller, name));
   }
   const sql = rewriteTvfQuery(query, (name) => rows.get(name) ?? [], parameters);
-  if (sql.length > REWRITTEN_LENGTH_MAX) {
+  if (Buffer.byteLength(sql) > REWRITTEN_BYTES_MAX) {
     throw new ProxyError(
       'STATEMENT',
       'jobs() and tasks() have too many rows for this form of query; select from one of them alone, with WHERE',
     );
   }
-  const answer = await caller.ask(sql);
-  return answer.columns.length === 0 ? { kind: 'ok' } : { kind: 'rows', ...answer };
+  return { kind: 'rewritten', sql };
 }
 
 /** What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. */

@@ -58,6 +58,8 @@ export interface AnswerContext {
   exchange(payload: Buffer): Promise<Buffer>;
 }
 
+type OwnReply = Exclude<Reply, { kind: 'rewritten' }>;
+
 /** Bytes for the client, or a command that the FE must answer. */
 export type Answer = { readonly client: Buffer } | { readonly frontend: Buffer };
 
@@ -119,6 +121,10 @@ export class OwnStatements {
     if (statement && command === Command.QUERY) {
       const reply = await statement.execute([], context.caller);
       if (reply === 'relay') return { frontend: request.packet };
+      if (reply.kind === 'rewritten') {
+        const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(reply.sql)]);
+        return { frontend: encodePacket(0, query) };
+      }
       return { client: encodeReply(reply, context.dialect, 'text') };
     }
     if (statement) {
@@ -168,7 +174,10 @@ export class OwnStatements {
     prepared.types = bound.types;
     this.#dropLongData(prepared);
     const reply = await statement.execute(bound.values, context.caller);
-    if (reply !== 'relay') return { client: encodeReply(reply, context.dialect, 'binary') };
+    if (reply !== 'relay') {
+      const answered = reply.kind === 'rewritten' ? await askFor(reply.sql, context) : reply;
+      return { client: encodeReply(answered, context.dialect, 'binary') };
+    }
     if (hadLongData) {
       throw new ProxyError('STATEMENT', 'long parameters are not supported for this statement');
     }
@@ -216,7 +225,13 @@ async function prepareOnFrontend(payload: Buffer, context: AnswerContext): Promi
   throw new FrontendError(errno, sqlState, message);
 }
 
-function encodeReply(reply: Reply, dialect: Dialect, form: 'text' | 'binary'): Buffer {
+/** Doris answers in texts, which are told as such: the client has prepared with us, and gets binary rows. */
+async function askFor(sql: string, { caller }: AnswerContext): Promise<OwnReply> {
+  const answer = await caller.ask(sql);
+  return answer.columns.length === 0 ? { kind: 'ok' } : { kind: 'rows', ...answer };
+}
+
+function encodeReply(reply: OwnReply, dialect: Dialect, form: 'text' | 'binary'): Buffer {
   // Every request of ours is a command in one packet, with the sequence id 0.
   return reply.kind === 'ok' ? encodeOk(0, dialect) : encodeTable(0, dialect, reply, form);
 }

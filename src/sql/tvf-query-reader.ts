@@ -76,7 +76,9 @@ export class QueryReader {
     const expression = nodeOf(item['expr']);
     const alias = isEmpty(item['as']) ? undefined : textOf(item['as']);
     if (expression['type'] === 'aggr_func') {
-      return [{ name: alias ?? this.#count(expression), source: 'count' }];
+      // Read even when its name is not needed: any other aggregate is another shape.
+      const name = this.#count(expression);
+      return [{ name: alias ?? name, source: 'count' }];
     }
     expectFields(expression, 'column_ref', ['table', 'column']);
     this.#expectQualifier(expression);

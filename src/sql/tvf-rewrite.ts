@@ -67,11 +67,21 @@ function hasAlias(tokens: readonly Token[], after: number): boolean {
   return next?.kind === 'word' && !AFTER_TABLE.has(next.text.toUpperCase());
 }
 
+/** Longest VARCHAR of Doris, in bytes. */
+const VARCHAR_MAX = 65_533;
+
+/**
+ * Columns are VARCHAR like those of an answer of our own: STRING comes to clients marked as binary (doris-target.md §4.4). A
+ * column with a longer value has to be STRING all the same.
+ */
 function derivedTable(table: TvfName, rows: TvfRows): string {
-  const columns = TVF_COLUMNS[table];
+  const columns = TVF_COLUMNS[table].map((name, i) => {
+    const long = rows.some((row) => Buffer.byteLength(row[i] ?? '') > VARCHAR_MAX);
+    return { name, type: long ? 'STRING' : `VARCHAR(${VARCHAR_MAX})` };
+  });
   const select = (row: readonly string[]): string => {
     const values = columns.map(
-      (name, i) => `CAST(${sqlLiteral(row[i] ?? '')} AS STRING) AS \`${name}\``,
+      ({ name, type }, i) => `CAST(${sqlLiteral(row[i] ?? '')} AS ${type}) AS \`${name}\``,
     );
     return `SELECT ${values.join(', ')}`;
   };

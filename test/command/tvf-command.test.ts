@@ -103,16 +103,16 @@ describe('jobs() and tasks()', () => {
 
   test('any other shape is Doris’ to answer, over literal rows', async () => {
     await world.run(create());
-    world.caller.answer = { columns: ['n'], rows: [['1']] };
     const sql = 'select count(distinct j.Name) n from jobs("type"="insert") j join t on t.x = ?';
     expect(world.commands.recognize(sql)).toMatchObject({ columns: [], parameterCount: 1 });
-    expect(await world.run(sql, ["o'x"])).toEqual({ kind: 'rows', columns: ['n'], rows: [['1']] });
-    expect(world.caller.asked.at(-1)).toMatch(
-      /^select count\(distinct j\.Name\) n from \(SELECT CAST\('\d+' AS STRING\) AS `Id`, .*\) j join t on t\.x = 'o''x'$/,
-    );
-    world.caller.answer = { columns: [], rows: [] };
-    expect(await world.run('insert into t select Id from jobs("type"="insert")')).toEqual({
-      kind: 'ok',
+    expect(await world.run(sql, ["o'x"])).toEqual({
+      kind: 'rewritten',
+      sql: expect.stringMatching(
+        /^select count\(distinct j\.Name\) n from \(SELECT CAST\('\d+' AS VARCHAR\(65533\)\) AS `Id`, .*\) j join t on t\.x = 'o''x'$/,
+      ),
+    });
+    expect(await world.run('insert into t select Id from jobs("type"="insert")')).toMatchObject({
+      sql: expect.stringMatching(/^insert into t select Id from \(SELECT /),
     });
   });
 });

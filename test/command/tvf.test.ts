@@ -186,6 +186,10 @@ test.each([
   'select row_number() over (order by Id) from jobs("type"="insert")',
   'explain select Id from jobs("type"="insert")',
   `select Id from jobs("type"="insert") where Id in (${'1,'.repeat(300)}1)`,
+  'select max(Id) m from jobs("type"="insert")',
+  'select count(Comment) n from jobs("type"="insert")',
+  'select count(distinct Name) as n from jobs("type"="insert")',
+  'select count(*) over () n from jobs("type"="insert")',
 ])('another shape is left to Doris: %s', (sql) => {
   expect(read(sql)).toBeUndefined();
 });

@@ -66,11 +66,17 @@ test('rows become SELECTs of literals with the columns’ names', () => {
   ];
   const text = rewrite('select * from tasks("type"="insert")', [], rows);
   expect(text).toMatch(
-    /^select \* from \(SELECT CAST\('v0' AS STRING\) AS `TaskId`, CAST\('v1' AS STRING\) AS `JobId`, /,
+    /^select \* from \(SELECT CAST\('v0' AS VARCHAR\(65533\)\) AS `TaskId`, CAST\('v1' AS VARCHAR\(65533\)\) AS `JobId`, /,
   );
   expect(text.split(' UNION ALL ')).toHaveLength(2);
-  expect(text.match(/CAST\('\\\\N' AS STRING\)/g)).toHaveLength(TVF_COLUMNS.tasks.length);
+  expect(text.match(/CAST\('\\\\N' AS VARCHAR\(65533\)\)/g)).toHaveLength(TVF_COLUMNS.tasks.length);
   expect(text).toMatch(/AS `RunningOffset`\) tasks$/);
+});
+
+test('a column with a value beyond VARCHAR is STRING, the others are not', () => {
+  const long = TVF_COLUMNS.tasks.map((_, i) => (i === 5 ? 'ä'.repeat(32_767) : 'x'));
+  const text = rewrite('select * from tasks("type"="insert")', [], [long]);
+  expect(text.match(/AS STRING\) AS `\w+`/g)).toEqual(['AS STRING) AS `ErrorMsg`']);
 });
 
 test('a literal reads back as its value', () => {
