@@ -216,4 +216,27 @@ describe.each([15, 18] as const)('Postgres %i', (version) => {
       await source.release();
     },
   );
+
+  test.runIf(fixture.here)(
+    'a reader that is not read from for longer than wal_sender_timeout keeps its stream and its bound',
+    async () => {
+      await fixture.schema('slow', 'CREATE TABLE t (id int PRIMARY KEY, v text)');
+      await using source = await fixture.open('slow');
+      const tables = await source.preflight(ALL);
+      const from = await source.latestPosition();
+      await using stream = await source.openStream(tables, from);
+      // 40 MB: several times what the queue takes, so the socket is paused, and keep-alives are not even read.
+      await fixture.server.query(
+        `INSERT INTO slow.t SELECT i, repeat('x', 1000) FROM generate_series(1, 40000) i`,
+      );
+      const before = process.memoryUsage().arrayBuffers;
+      await new Promise((resolve) => setTimeout(resolve, 8000));
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(24 << 20);
+      const replica = new Replica();
+      await replica.follow(stream, await source.latestPosition());
+      expect(replica.rows(tables[0]!).size).toBe(40_000);
+      await stream[Symbol.asyncDispose]();
+      await source.release();
+    },
+  );
 });

@@ -31,6 +31,14 @@ export function messageOf(error: unknown): string {
  */
 export function postgresError(what: string, cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
-  const code = BY_STATE[sqlStateOf(cause)] ?? 'SOURCE_UNREACHABLE';
+  const code =
+    BY_STATE[sqlStateOf(cause)] ?? (isTlsRefusal(cause) ? 'SOURCE_SETTING' : 'SOURCE_UNREACHABLE');
   return new ProxyError(code, `${what}: ${messageOf(cause)}`, { cause });
+}
+
+/** A certificate that does not pass, or a server without TLS: nothing that waiting cures. */
+function isTlsRefusal(cause: unknown): boolean {
+  const code = (cause as { readonly code?: unknown } | undefined)?.code;
+  if (typeof code === 'string' && /CERT|SIGNATURE|^ERR_TLS/.test(code)) return true;
+  return messageOf(cause) === 'The server does not support SSL connections';
 }

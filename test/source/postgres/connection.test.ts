@@ -53,6 +53,7 @@ test.each([
   ['57P01', 'SOURCE_UNREACHABLE'],
   ['53300', 'SOURCE_UNREACHABLE'],
   ['ECONNRESET', 'SOURCE_UNREACHABLE'],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'SOURCE_SETTING'],
 ])('error %s is %s', (code, ours) => {
   const cause = Object.assign(new Error('text'), { code });
   expect(postgresError('where', cause)).toMatchObject({
