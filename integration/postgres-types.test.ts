@@ -296,4 +296,55 @@ describe.each([15, 18] as const)('Postgres %i', (version) => {
       await source.release();
     },
   );
+
+  test.runIf(fixture.here)('keys of any type are split, copied and followed', async () => {
+    const keys: Readonly<Record<string, string>> = {
+      'double precision': 'i / 7.0 - 3',
+      numeric: 'i * 1.10',
+      'character(5)': `chr(97 + i % 26) || i`,
+      text: `E'k''\\\\\t' || i`,
+      bytea: `decode(lpad(to_hex(i), 8, '0'), 'hex')`,
+      date: `'2024-01-01'::date + i`,
+      timestamptz: `'2024-10-27 00:00:00+00'::timestamptz + i * interval '1 hour 0.000001 s'`,
+      timetz: `'12:00:00+05:30'::timetz + i * interval '1 min'`,
+      interval: `i * interval '1 day 1 hour'`,
+      uuid: `md5(i::text)::uuid`,
+      inet: `'10.0.0.0'::inet + i`,
+      boolean: 'i % 2 = 0',
+      'bit(8)': 'i::bit(8)',
+      'integer[]': 'ARRAY[i / 10, i]',
+      int4range: 'int4range(i, i + 5)',
+      'keys.size': `(ARRAY['s', 'm', 'l'])[1 + i % 3]::keys.size`,
+      'keys.code': 'i',
+    };
+    const tables = Object.entries(keys).map(([type, value], i) => {
+      // The second key column makes the first one's duplicates unique.
+      return `CREATE TABLE keys.t${i} (a ${type} COLLATE_, b int, v int, PRIMARY KEY (a, b));
+        INSERT INTO keys.t${i} SELECT ${value}, i, 0 FROM generate_series(0, 60) i;`.replace(
+        'COLLATE_',
+        type === 'text' ? 'COLLATE "C"' : '',
+      );
+    });
+    await fixture.server.query(
+      `CREATE SCHEMA keys; CREATE TYPE keys.size AS ENUM ('s', 'm', 'l'); CREATE DOMAIN keys.code AS int; ${tables.join('\n')}`,
+    );
+    await using source = await fixture.open('keys');
+    const specs = await source.preflight(ALL);
+    const from = await source.safePosition();
+    const replica = new Replica();
+    expect(await replica.copy(source, specs, 7)).toBe(9 * specs.length);
+    for (const spec of specs) {
+      expect(replica.rows(spec).size, spec.columns[0]!.sourceType).toBe(61);
+      await fixture.server.query(
+        `UPDATE keys.${spec.name} SET v = 1 WHERE b % 2 = 0; UPDATE keys.${spec.name} SET b = b + 100 WHERE b < 9; DELETE FROM keys.${spec.name} WHERE b > 55 AND b < 99`,
+      );
+    }
+    await using stream = await source.openStream(specs, from);
+    await replica.follow(stream, await source.latestPosition());
+    const now = await copyOf(source, specs);
+    for (const spec of specs) expect(replica.rows(spec)).toEqual(now.rows(spec));
+    expect(replica.rows(specs[0]!).size).toBe(56);
+    await stream[Symbol.asyncDispose]();
+    await source.release();
+  });
 });
