@@ -14,6 +14,7 @@ import {
   mysqlInstalled,
   mysqlProgram,
   postgresPrograms,
+  pythonWithPyMysql,
 } from './support/programs.ts';
 import { findProgram, isRoot, run, runChecked } from './support/server-process.ts';
 
@@ -21,19 +22,22 @@ export type { MysqlServer } from './support/mysql-server.ts';
 export type { PostgresServer } from './support/postgres-server.ts';
 
 export type ServerKind = 'mysql' | 'mariadb' | 'postgres18' | 'postgres15';
+/** What the tests need of a machine: the servers, and a driver that is stricter than ours. */
+type Part = ServerKind | 'pymysql';
 
-const URL_VARIABLE: Readonly<Record<ServerKind, string>> = {
+const URL_VARIABLE: Readonly<Partial<Record<Part, string>>> = {
   mysql: 'TEST_MYSQL_URL',
   mariadb: 'TEST_MARIADB_URL',
   postgres18: 'TEST_POSTGRES_URL',
   postgres15: 'TEST_POSTGRES_URL',
 };
 
-const PRESENT: Readonly<Record<ServerKind, () => boolean>> = {
+const PRESENT: Readonly<Record<Part, () => boolean>> = {
   mysql: mysqlInstalled,
   mariadb: () => mariadbPrograms() !== undefined,
   postgres18: () => postgresPrograms(18) !== undefined,
   postgres15: () => postgresPrograms(15) !== undefined,
+  pymysql: () => pythonWithPyMysql() !== undefined,
 };
 
 /**
@@ -72,9 +76,9 @@ export async function startPostgres(
  * For `describe.runIf(available('mysql'))`. A server that cannot be had is never passed over in silence:
  * the reason is printed, and under CI it is an error.
  */
-export function available(kind: ServerKind): boolean {
-  if (process.env[URL_VARIABLE[kind]] || PRESENT[kind]()) return true;
-  const reason = `${kind} is not here: run "npm run servers", or set ${URL_VARIABLE[kind]}`;
+export function available(part: Part): boolean {
+  if (isGiven(part) || PRESENT[part]()) return true;
+  const reason = `${part} is not here: run "npm run servers"${orSet(part)}`;
   if (process.env['CI']) throw new Error(reason);
   console.error(`SKIPPED: ${reason}`);
   return false;
@@ -102,17 +106,18 @@ export function mariadbCli(args: readonly string[], input = ''): ReturnType<type
 
 /** Fetches the servers that are not here yet; what cannot be had is said on stderr, and is an error under CI. */
 export async function installServers(): Promise<void> {
-  // apt locks its state: the two Debian packages in turn, MySQL's own apt state beside them.
+  // apt locks its state: Debian's packages in turn, MySQL's own apt state beside them.
   const debian = async (): Promise<void> => {
     await ensure('mariadb');
     await ensure('postgres15');
+    await ensure('pymysql');
   };
   await Promise.all([ensure('mysql'), debian()]);
   available('postgres18');
 }
 
 async function ensure(kind: keyof typeof INSTALL): Promise<void> {
-  if (process.env[URL_VARIABLE[kind]] || PRESENT[kind]()) return;
+  if (isGiven(kind) || PRESENT[kind]()) return;
   const startMs = Date.now();
   try {
     await INSTALL[kind]();
@@ -143,14 +148,13 @@ const INSTALL = {
   },
   mariadb: () => aptInstall('mariadb', ['mariadb-server-core', 'mariadb-client-core']),
   postgres15: () => aptInstall('postgres15', ['postgresql-15']),
+  pymysql: () => aptInstall('pymysql', ['python3-pymysql']),
 };
 
-async function aptInstall(kind: ServerKind, packages: readonly string[]): Promise<void> {
+async function aptInstall(part: Part, packages: readonly string[]): Promise<void> {
   const apt = findProgram('apt-get');
   if (apt === undefined || !isRoot) {
-    throw new Error(
-      `${kind} is not here: install ${packages.join(' and ')}, or set ${URL_VARIABLE[kind]}`,
-    );
+    throw new Error(`${part} is not here: install ${packages.join(' and ')}${orSet(part)}`);
   }
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const options = ['-y', '-qq', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
@@ -162,8 +166,15 @@ async function aptInstall(kind: ServerKind, packages: readonly string[]): Promis
   await runChecked(install, 300_000);
 }
 
+const isGiven = (part: Part): boolean => Boolean(process.env[URL_VARIABLE[part] ?? '']);
+
+function orSet(part: Part): string {
+  const variable = URL_VARIABLE[part];
+  return variable === undefined ? '' : `, or set ${variable}`;
+}
+
 function givenUrl(kind: ServerKind, options: readonly string[]): string | undefined {
-  return options.length === 0 ? process.env[URL_VARIABLE[kind]] || undefined : undefined;
+  return options.length === 0 ? process.env[URL_VARIABLE[kind] ?? ''] || undefined : undefined;
 }
 
 const message = (error: unknown): string =>

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
@@ -72,4 +73,10 @@ function embeddedPostgres(): string | undefined {
     if (platform !== undefined) return join(scope, platform, 'native', 'bin');
   }
   return undefined;
+}
+
+/** A Python that has PyMySQL: Debian's own when the first one in PATH is somebody else's. */
+export function pythonWithPyMysql(): string | undefined {
+  const found = [findProgram('python3'), '/usr/bin/python3'].filter((path) => path !== undefined);
+  return found.find((path) => spawnSync(path, ['-c', 'import pymysql']).status === 0);
 }

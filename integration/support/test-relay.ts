@@ -3,7 +3,6 @@ import { pino } from 'pino';
 import { expect } from 'vitest';
 import { Listener } from '../../src/proxy/listener.ts';
 import type { mariadbCli } from '../servers.ts';
-import { findProgram, run } from './server-process.ts';
 
 export type CliResult = Awaited<ReturnType<typeof mariadbCli>>;
 
@@ -72,15 +71,4 @@ export function comparable(result: CliResult): CliResult {
 export function expectEqual<T>([direct, relayed]: readonly T[]): T {
   expect(relayed).toEqual(direct);
   return direct as T;
-}
-
-/** A Python that has PyMySQL; undefined, with the reason printed, when there is none. */
-export async function findPyMysql(): Promise<string | undefined> {
-  for (const program of [findProgram('python3'), '/usr/bin/python3']) {
-    if (program === undefined) continue;
-    const found = await run({ program, args: ['-c', 'import pymysql'] }).catch(() => undefined);
-    if (found?.code === 0) return program;
-  }
-  console.error('SKIPPED: tests with PyMySQL, it is not installed (apt install python3-pymysql)');
-  return undefined;
 }
