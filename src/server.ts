@@ -71,7 +71,7 @@ export async function serve(
       ? undefined
       : await AdminServer.open({
           ...config.admin,
-          metrics: makeMetrics(() => catalog.jobs()),
+          metrics: makeMetrics(catalog),
           ready: () => serving,
         });
   await using listener = await Listener.open({

@@ -1,14 +1,21 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import type { Job } from '../model/job.ts';
+import { VIOLATIONS, type Violation } from '../model/violation.ts';
 
 const STATUSES = ['PENDING', 'RUNNING', 'PAUSED', 'STOPPED', 'FINISHED'] as const;
+
+/** Where the figures come from: the catalog. */
+interface Figures {
+  jobs(): readonly Job[];
+  violations(kind: Violation): number;
+}
 
 /**
  * The metrics page. Figures of jobs are read from the catalog at each scrape, so they are right
  * whichever thread runs the job, and start where they were after a restart. Names follow Doris'
  * `streaming_job_*` metrics (cdc-semantics.md §7.4).
  */
-export function makeMetrics(jobs: () => readonly Job[]): Registry {
+export function makeMetrics(catalog: Figures): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const byStatus = new Gauge({
@@ -18,7 +25,7 @@ export function makeMetrics(jobs: () => readonly Job[]): Registry {
     registers: [],
     collect() {
       const counts = new Map<string, number>(STATUSES.map((status) => [status, 0]));
-      for (const job of jobs()) counts.set(job.status, (counts.get(job.status) ?? 0) + 1);
+      for (const job of catalog.jobs()) counts.set(job.status, (counts.get(job.status) ?? 0) + 1);
       for (const [status, count] of counts) this.set({ status }, count);
     },
   });
@@ -31,7 +38,7 @@ export function makeMetrics(jobs: () => readonly Job[]): Registry {
       registers: [],
       collect() {
         this.reset();
-        for (const job of jobs()) {
+        for (const job of catalog.jobs()) {
           this.inc({ job_id: String(job.id), job_name: job.name }, value(job));
         }
       },
@@ -58,5 +65,22 @@ export function makeMetrics(jobs: () => readonly Job[]): Registry {
     'Tasks that failed',
     (job) => job.failedTaskCount,
   );
+  addViolations(registry, catalog);
   return registry;
+}
+
+/** Counters that must stay 0: whatever else is shown is not to be trusted when one does not. */
+function addViolations(registry: Registry, catalog: Figures): void {
+  for (const [kind, help] of Object.entries(VIOLATIONS)) {
+    const counter = new Counter({
+      name: `streaming_job_violation_${kind}`,
+      help: `${help}. Must be 0`,
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(catalog.violations(kind as Violation));
+      },
+    });
+    registry.registerMetric(counter);
+  }
 }

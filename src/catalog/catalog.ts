@@ -1,9 +1,10 @@
-import { open, type RootDatabase } from 'lmdb';
+import type { RootDatabase } from 'lmdb';
 import { mkdirSync } from 'node:fs';
-import path from 'node:path';
 import { ProxyError } from '../model/error.ts';
 import type { Job, SnapshotProgress, Task } from '../model/job.ts';
 import type { SettingName } from '../model/setting.ts';
+import type { Violation } from '../model/violation.ts';
+import { openFile, writeError } from './lmdb-file.ts';
 import { checkFormat, FORMAT, type Stored } from './record.ts';
 import { decrypt, encrypt, readOrCreateKey } from './secret.ts';
 
@@ -55,26 +56,27 @@ const secretKey = (jobId: number): string => `secret/${id(jobId)}`;
  */
 export class Catalog implements AsyncDisposable {
   readonly #root: RootDatabase<Stored<unknown>, string>;
+  readonly #directory: string;
   readonly #key: Buffer;
   readonly #taskHistoryMax: number;
   #freeIds: { next: number; end: number } = { next: 0, end: 0 };
 
-  private constructor(root: RootDatabase<Stored<unknown>, string>, key: Buffer, history: number) {
+  private constructor(
+    root: RootDatabase<Stored<unknown>, string>,
+    key: Buffer,
+    options: CatalogOptions,
+  ) {
     this.#root = root;
     this.#key = key;
-    this.#taskHistoryMax = history;
+    this.#directory = options.directory;
+    this.#taskHistoryMax = options.taskHistoryMax;
   }
 
-  /** @throws ProxyError STATEMENT when the directory holds a newer format or the key file is unusable. */
+  /** @throws ProxyError STATEMENT when the directory holds something unreadable or newer, or the key file is unusable. */
   static async open(options: CatalogOptions): Promise<Catalog> {
     mkdirSync(options.directory, { recursive: true, mode: 0o700 });
     const key = readOrCreateKey(options.keyFile);
-    const root = open<Stored<unknown>, string>({
-      path: path.join(options.directory, 'catalog.mdb'),
-      noSubdir: true,
-      encoding: 'json',
-    });
-    const catalog = new Catalog(root, key, options.taskHistoryMax);
+    const catalog = new Catalog(openFile(options.directory), key, options);
     const format = catalog.#read<number>('meta/format');
     checkFormat(format?.value, options.directory);
     if (format === undefined) {
@@ -106,11 +108,19 @@ export class Catalog implements AsyncDisposable {
         remove: [],
       });
       // Another call may have refilled while this one waited.
-      if (taken && this.#freeIds.next === this.#freeIds.end) {
+      if (taken && this.#freeIds.next === this.#freeIds.end && next >= this.#freeIds.end) {
         this.#freeIds = { next, end: next + ID_BLOCK };
       }
     }
     return this.#freeIds.next++;
+  }
+
+  /**
+   * Gives back the ids that were taken in advance: the next one is larger than any that another thread was given before. A job that comes
+   * from another thread needs that, for its tasks' numbers decide which of two rows is the newer one.
+   */
+  renewIds(): void {
+    this.#freeIds.next = this.#freeIds.end;
   }
 
   /** All jobs, oldest first. */
@@ -226,6 +236,28 @@ export class Catalog implements AsyncDisposable {
     return this.#list<Task>(intentPrefix(jobId));
   }
 
+  /** Whether a crash now would find the task's labels again. */
+  hasIntent(jobId: number, taskId: number): boolean {
+    return this.#read(intentPrefix(jobId) + id(taskId)) !== undefined;
+  }
+
+  /** How often something happened that must never happen. */
+  violations(kind: Violation): number {
+    return this.#read<number>(`violation/${kind}`)?.value ?? 0;
+  }
+
+  async countViolation(kind: Violation): Promise<void> {
+    const key = `violation/${kind}`;
+    for (let counted = false; !counted;) {
+      const found = this.#read<number>(key);
+      counted = await this.#commit({
+        compare: new Map([[key, found?.revision ?? 0]]),
+        put: [[key, (found?.value ?? 0) + 1]],
+        remove: [],
+      });
+    }
+  }
+
   /** Snapshot progress by table id. */
   progress(jobId: number): ReadonlyMap<string, SnapshotProgress> {
     const all = this.#list<SnapshotProgress>(progressPrefix(jobId));
@@ -270,16 +302,26 @@ export class Catalog implements AsyncDisposable {
     return [...this.#root.getKeys({ start: prefix, end: `${prefix.slice(0, -1)}0` })];
   }
 
+  /** @throws ProxyError CATALOG when the disk does not take it; nothing of the change is there then. */
   async #commit(change: Change): Promise<boolean> {
+    try {
+      return await this.#write(change);
+    } catch (cause) {
+      throw writeError(this.#directory, cause);
+    }
+  }
+
+  async #write(change: Change): Promise<boolean> {
     const applied = await this.#root.transaction(() => {
       for (const [key, revision] of change.compare) {
         if ((this.#read(key)?.revision ?? 0) !== revision) return false;
       }
       for (const [key, value] of change.put) {
         const revision = (this.#read(key)?.revision ?? 0) + 1;
-        void this.#root.put(key, { revision, value });
+        // The transaction's own promise tells; this one must not be the unhandled twin of its rejection.
+        this.#root.put(key, { revision, value }).catch(() => undefined);
       }
-      for (const key of change.remove) void this.#root.remove(key);
+      for (const key of change.remove) this.#root.remove(key).catch(() => undefined);
       return true;
     });
     // `transaction` resolves when the change is visible; only `flushed` says that it is on disk.

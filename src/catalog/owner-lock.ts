@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { ProxyError } from '../model/error.ts';
 
@@ -51,26 +51,59 @@ export class OwnerLock implements Disposable {
   static acquire(directory: string): OwnerLock {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const file = path.join(directory, 'owner.json');
+    const aside = `${file}.${process.pid}`;
     const self: Owner = { pid: process.pid, startedAt: startTime(process.pid) ?? '' };
-    for (;;) {
-      try {
-        writeFileSync(file, JSON.stringify(self), { flag: 'wx', mode: 0o600 });
-        return new OwnerLock(file);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    // Written aside and linked: nobody ever sees a file that does not name its owner yet.
+    writeFileSync(aside, JSON.stringify(self), { mode: 0o600 });
+    try {
+      while (!linked(aside, file)) {
+        expectDead(directory, readOwner(file));
+        removeDead(directory, file);
       }
-      const owner = readOwner(file);
-      if (owner !== undefined && startTime(owner.pid) === owner.startedAt) {
-        throw new ProxyError(
-          'STATEMENT',
-          `The data directory ${directory} is in use by process ${owner.pid}. Stop it first, or give another --data-dir.`,
-        );
-      }
-      rmSync(file, { force: true });
+    } finally {
+      rmSync(aside, { force: true });
     }
+    return new OwnerLock(file);
   }
 
   [Symbol.dispose](): void {
     rmSync(this.#file, { force: true });
+  }
+}
+
+function linked(from: string, to: string): boolean {
+  try {
+    linkSync(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function expectDead(directory: string, owner: Owner | undefined): void {
+  if (owner === undefined || startTime(owner.pid) !== owner.startedAt) return;
+  throw new ProxyError(
+    'STATEMENT',
+    `The data directory ${directory} is in use by process ${owner.pid}. Stop it first, or give another --data-dir.`,
+  );
+}
+
+/** Takes a dead owner's file away. Of two starters one may hold the other's fresh file then: it is put back. */
+function removeDead(directory: string, file: string): void {
+  const taken = `${file}.${process.pid}.dead`;
+  try {
+    renameSync(file, taken);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    expectDead(directory, readOwner(taken));
+  } catch (error) {
+    linked(taken, file);
+    throw error;
+  } finally {
+    rmSync(taken, { force: true });
   }
 }

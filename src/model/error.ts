@@ -33,6 +33,9 @@ const FAILURES = {
   /** Doris refused rows; sending them again cannot help. */
   TARGET_DATA: { cure: 'operator', errno: 1105, sqlState: 'HY000' },
 
+  /** Our own catalog cannot be written: the disk is full or broken. Nothing of a job may go on without it. */
+  CATALOG: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
+
   /** The job was paused, altered or dropped under the runner: stop quietly. */
   JOB_FENCED: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
 } as const;

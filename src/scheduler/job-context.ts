@@ -4,7 +4,9 @@ import type { LoadBody } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
 import type { Job } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
+import type { Violation } from '../model/violation.ts';
 import type { Source } from '../source/source.ts';
+import { isBefore } from './position-order.ts';
 
 /** What came of a load that is visible in Doris. */
 export interface Loaded {
@@ -96,17 +98,35 @@ export class JobContext {
    * @throws ProxyError JOB_FENCED otherwise; nothing was written then.
    */
   async change(change: (job: Job) => Job, along: Along = {}): Promise<Job> {
-    return await this.catalog.changeJob(
+    let wentBack = false;
+    const written = await this.catalog.changeJob(
       this.jobId,
       (job) => {
         this.#fence(job);
         const changed = change(job);
+        wentBack = isBefore(changed.position, job.position);
         return this.endPosition === undefined
           ? changed
           : { ...changed, endPosition: this.endPosition };
       },
       along,
     );
+    if (wentBack) await this.violated('position_went_back');
+    return written;
+  }
+
+  /** Whether everything up to `position` is in Doris and on disk, so that the source may forget it. */
+  async isDurable(position: Position): Promise<boolean> {
+    const durable = this.catalog.job(this.jobId)?.position;
+    if (durable !== undefined && !isBefore(durable, position)) return true;
+    await this.violated('acknowledged_ahead');
+    return false;
+  }
+
+  /** Something happened that must never happen: said, counted, and survived. */
+  async violated(kind: Violation): Promise<void> {
+    this.log.error({ violation: kind }, 'an invariant was violated');
+    await this.catalog.countViolation(kind);
   }
 
   #fence(job: Job): void {

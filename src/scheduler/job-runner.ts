@@ -50,14 +50,14 @@ export async function runJob(
       if (signal.aborted || isFenced(error)) return;
       const now = parts.catalog.job(jobId)?.succeedTaskCount ?? 0;
       if (now > succeeded) [retries, succeeded] = [0, now];
-      const quietMs = isPassing(error) ? QUIET_RETRIES_MS[retries++] : undefined;
+      const quietMs = quietRetryMs(error, retries++);
       if (quietMs === undefined) {
         log.error({ err: error }, 'job paused');
-        await pause(parts, jobId, epoch, reasonOf(error));
-        return;
+        if (await pause(parts, log, jobId, epoch, reasonOf(error))) return;
       }
-      log.warn({ err: error, quietMs }, 'attempt failed, trying again');
-      await parts.sleep(quietMs, signal).catch(() => undefined);
+      const waitMs = quietMs ?? QUIET_RETRIES_MS.at(-1)!;
+      log.warn({ err: error, waitMs }, 'attempt failed, trying again');
+      await parts.sleep(waitMs, signal).catch(() => undefined);
     }
   }
 }
@@ -66,8 +66,14 @@ function isFenced(error: unknown): boolean {
   return error instanceof ProxyError && error.code === 'JOB_FENCED';
 }
 
-function isPassing(error: unknown): boolean {
-  return error instanceof ProxyError && error.failure.cure === 'retry';
+/** How long to wait before failure number `n` in a row is tried again without a word; undefined: it is time to say so. */
+function quietRetryMs(error: unknown, n: number): number | undefined {
+  if (!(error instanceof ProxyError) || error.failure.cure !== 'retry') return undefined;
+  // Not even the reason of a pause could be written.
+  if (error.code === 'CATALOG') return QUIET_RETRIES_MS.at(-1);
+  // The sink has tried for as long as may pass in silence.
+  if (error.code === 'TARGET_BUSY' || error.code === 'TARGET_UNREACHABLE') return undefined;
+  return QUIET_RETRIES_MS[n];
 }
 
 /** job-sql.md §4.2: only the codes of failures that may pass by themselves are resumed automatically. */
@@ -86,20 +92,26 @@ function reasonOf(error: unknown): FailureReason {
     : { code: 'INTERNAL_ERR', message: error.message };
 }
 
+/** Whether the job is paused, or no longer ours; false: the catalog does not take it. */
 async function pause(
   parts: RunnerParts,
+  log: Logger,
   jobId: number,
   epoch: number,
   failure: FailureReason,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await parts.catalog.changeJob(jobId, (job) => {
       if (job.epoch !== epoch) throw new ProxyError('JOB_FENCED', `job ${jobId} moved on`);
       return { ...job, status: 'PAUSED', failure, epoch: epoch + 1 };
     });
   } catch (error) {
-    if (!isFenced(error)) throw error;
+    if (isFenced(error)) return true;
+    if (!(error instanceof ProxyError) || error.code !== 'CATALOG') throw error;
+    log.error({ err: error }, 'pause not written');
+    return false;
   }
+  return true;
 }
 
 async function attempt(
@@ -113,6 +125,7 @@ async function attempt(
   if (job === undefined || job.epoch !== epoch) return;
   await using source = await parts.openSource(job, parts.catalog.password(jobId));
   const context = new JobContext({ ...parts, source, log }, jobId, epoch);
+  parts.catalog.renewIds();
   await context.change((found) => ({ ...found, status: 'RUNNING' }));
   using _watch = watchEnd(context);
   await recover(context, signal);

@@ -27,6 +27,9 @@ const RESUME_MS = [1_000, 20_000, 40_000, 80_000, 160_000, 300_000] as const;
 /** Automatic resumes without a success in between; after them somebody must act (`streaming_job_max_auto_resume_count`). */
 const RESUMES_MAX = 10;
 
+/** Wait before a change that the disk did not take is tried again, in milliseconds. */
+const FULL_DISK_MS = 5_000;
+
 /** Wait before a job whose thread died is started again, in milliseconds. */
 const RESTART_MS = 1_000;
 
@@ -165,11 +168,17 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
   /** The reason stays visible until a task succeeds. */
   async #restart(jobId: number, epoch: number): Promise<void> {
     const changed = await this.#changeIf(jobId, epoch, { status: 'PENDING' });
-    if (changed) this.wake(jobId);
+    if (changed === true) this.wake(jobId);
+    if (changed !== undefined || this.#closing) return;
+    setTimeout(() => void this.#restart(jobId, epoch), FULL_DISK_MS).unref();
   }
 
-  /** Nothing happens to a job that has moved on, or is gone. */
-  async #changeIf(jobId: number, epoch: number, changes: Partial<Job>): Promise<boolean> {
+  /** Nothing happens to a job that has moved on, or is gone. Undefined: the catalog cannot be written now. */
+  async #changeIf(
+    jobId: number,
+    epoch: number,
+    changes: Partial<Job>,
+  ): Promise<boolean | undefined> {
     try {
       await this.#catalog.changeJob(jobId, (job) => {
         if (job.epoch !== epoch) throw new ProxyError('JOB_FENCED', `job ${jobId} moved on`);
@@ -178,7 +187,9 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
       return true;
     } catch (error) {
       if (error instanceof ProxyError && error.code === 'JOB_FENCED') return false;
-      throw error;
+      if (!(error instanceof ProxyError) || error.code !== 'CATALOG') throw error;
+      this.#log.error({ err: error, job: jobId }, 'state of a job not written');
+      return undefined;
     }
   }
 }

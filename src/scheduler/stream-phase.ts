@@ -84,12 +84,17 @@ class StreamPhase {
         { change: (job) => ({ ...job, position: to }) },
         this.#signal,
       );
-      this.#stream.acknowledge(to);
+      await this.#acknowledge(to);
       this.#notedAt = this.#context.now();
       batch.reset();
     } finally {
       this.#inFlight = false;
     }
+  }
+
+  /** The source may drop its log up to here: the last check before something cannot be had again. */
+  async #acknowledge(position: Position): Promise<void> {
+    if (await this.#context.isDurable(position)) this.#stream.acknowledge(position);
   }
 
   /** Nothing for us up to `to`: the log of a busy server may be dropped all the same. */
@@ -98,7 +103,7 @@ class StreamPhase {
     if (this.#context.now() - this.#notedAt < NOTE_POSITION_MS) return;
     this.#notedAt = this.#context.now();
     await this.#context.change((job) => ({ ...job, position: to }));
-    this.#stream.acknowledge(to);
+    await this.#acknowledge(to);
   }
 
   /** What must happen between two batches. It may happen twice after a crash: nothing was loaded in between. */
@@ -110,6 +115,6 @@ class StreamPhase {
     }
     await this.#context.change((changed) => ({ ...changed, position: barrier.after }));
     this.#position = barrier.after;
-    this.#stream.acknowledge(barrier.after);
+    await this.#acknowledge(barrier.after);
   }
 }

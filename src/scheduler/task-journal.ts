@@ -8,6 +8,7 @@ import {
   type TaskLoad,
   type TaskRange,
 } from '../model/job.ts';
+import { tableId, type TableSpec } from '../model/table.ts';
 import type { JobContext, LoadOptions } from './job-context.ts';
 import { rangeText } from './range-text.ts';
 
@@ -82,6 +83,7 @@ export async function loadTask(
   let loadBytes = 0;
   try {
     const job = context.job();
+    await checkPromise(context, job, task, bodies);
     const options = loadOptions(job, task);
     const queue = [...bodies];
     const lane = async (): Promise<void> => {
@@ -100,6 +102,24 @@ export async function loadTask(
     throw error;
   }
   await recordSuccess(context, task, { scannedRows, loadBytes }, effect);
+}
+
+/** What must be on disk before a byte is sent: the labels, and which columns the rows have. */
+async function checkPromise(
+  context: JobContext,
+  job: Job,
+  task: Task,
+  bodies: readonly LoadBody[],
+): Promise<void> {
+  if (!context.catalog.hasIntent(job.id, task.id)) await context.violated('load_without_intent');
+  const recorded = new Set(job.tables.map(columnsText));
+  if (bodies.some(({ table }) => !recorded.has(columnsText(table)))) {
+    await context.violated('rows_without_schema');
+  }
+}
+
+function columnsText(table: TableSpec): string {
+  return JSON.stringify([tableId(table), table.columns.map(({ name }) => name)]);
 }
 
 /** Refused rows are found again at the source by the part of it that they came from. */

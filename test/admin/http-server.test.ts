@@ -29,7 +29,10 @@ test('metrics are what the catalog says at the moment of the scrape', async () =
   await using admin = await AdminServer.open({
     host: '127.0.0.1',
     port: 0,
-    metrics: makeMetrics(() => jobs),
+    metrics: makeMetrics({
+      jobs: () => jobs,
+      violations: (kind) => (kind === 'position_went_back' ? 2 : 0),
+    }),
     ready: () => true,
   });
   const scrape = async (): Promise<string> =>
@@ -38,6 +41,8 @@ test('metrics are what the catalog says at the moment of the scrape', async () =
     'streaming_job_per_job_scanned_rows{job_id="7",job_name="sync"} 24',
   );
   expect(await scrape()).toContain('streaming_jobs{status="RUNNING"} 1');
+  expect(await scrape()).toContain('streaming_job_violation_position_went_back 2');
+  expect(await scrape()).toContain('streaming_job_violation_load_without_intent 0');
   jobs = [];
   const after = await scrape();
   expect(after).not.toContain('job_name="sync"');
@@ -49,7 +54,7 @@ test('health is told apart from readiness, and nothing else is served', async ()
   await using admin = await AdminServer.open({
     host: '127.0.0.1',
     port: 0,
-    metrics: makeMetrics(() => []),
+    metrics: makeMetrics({ jobs: () => [], violations: () => 0 }),
     ready: () => ready,
   });
   const status = async (path: string, init?: RequestInit): Promise<number> =>
