@@ -52,8 +52,9 @@ const DEFINITIONS: Readonly<Record<string, Definition>> = {
   autocommit: bool(true),
   tx_isolation: text('REPEATABLE-READ'),
   transaction_isolation: text('REPEATABLE-READ'),
-  tx_read_only: text('OFF'),
-  transaction_read_only: text('OFF'),
+  // Booleans of Doris' SessionVariable: Connector/J reads them as numbers.
+  tx_read_only: bool(false),
+  transaction_read_only: bool(false),
   sql_mode: text('ONLY_FULL_GROUP_BY'),
   sql_safe_updates: bool(false),
   event_scheduler: text('OFF'),

@@ -98,7 +98,11 @@ async function rewrite(
   return { kind: 'rewritten', sql };
 }
 
-/** What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. */
+/**
+ * What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. A task is
+ * shown once it has rows to load: an idle job has no PENDING one, and `JobRuntimeMsg` stays empty, because the log is
+ * followed and not asked at intervals.
+ */
 async function tvfRows(catalog: JobStore, caller: Caller, table: TvfName): Promise<readonly Row[]> {
   const all = catalog.jobs();
   const rights = all.length === 0 ? undefined : await Rights.of(caller);
