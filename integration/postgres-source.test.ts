@@ -109,19 +109,25 @@ describe.each([15, 18] as const)('Postgres %i', (version) => {
        ALTER TABLE d ALTER big SET STORAGE EXTERNAL, ALTER big2 SET STORAGE EXTERNAL;
        CREATE TABLE f (id int PRIMARY KEY, n int, big text);
        ALTER TABLE f REPLICA IDENTITY FULL, ALTER big SET STORAGE EXTERNAL;
+       CREATE TABLE p (id int PRIMARY KEY, n int, big text) PARTITION BY RANGE (id);
+       ALTER TABLE p ALTER big SET STORAGE EXTERNAL;
+       CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM (0) TO (100);
+       ALTER TABLE ONLY p REPLICA IDENTITY FULL;
+       INSERT INTO p SELECT i, 0, repeat('b' || i, 3000) FROM generate_series(1, 9) i;
        INSERT INTO d SELECT i, 0, repeat('b' || i, 3000), decode(repeat('0' || i, 9000), 'hex') FROM generate_series(1, 9) i;
        INSERT INTO f SELECT i, 0, repeat('b' || i, 3000) FROM generate_series(1, 9) i;`,
       );
       await using source = await fixture.open('toast');
       const { tables, replica, from } = await copied(source);
-      const [d, f] = tables as [TableSpec, TableSpec];
+      const [d, f, p] = tables as [TableSpec, TableSpec, TableSpec];
       await fixture.server.query(
-        'UPDATE toast.d SET n = 1 WHERE id = 1; UPDATE toast.f SET n = 1 WHERE id = 1',
+        'UPDATE toast.d SET n = 1 WHERE id = 1; UPDATE toast.f SET n = 1 WHERE id = 1; UPDATE toast.p SET n = 1, id = 11 WHERE id = 1',
       );
       await using stream = await source.openStream(tables, from);
       await replica.follow(stream, await source.latestPosition());
       expect(replica.row(d, 1)).toMatchObject({ n: 1, big: 'b1'.repeat(3000) });
       expect(replica.row(f, 1)).toMatchObject({ n: 1, big: 'b1'.repeat(3000) });
+      expect(replica.row(p, 11)).toMatchObject({ n: 1, big: 'b1'.repeat(3000) });
       // One transaction that writes the value and then leaves it alone; a changed key; a later delete.
       await fixture.server.query(
         `BEGIN; UPDATE toast.d SET big = repeat('new', 2000) WHERE id = 2; UPDATE toast.d SET n = 2 WHERE id = 2; COMMIT`,

@@ -36,7 +36,6 @@ const SOURCE: SourceTable = {
   name: 't',
   kind: 'r',
   unlogged: false,
-  identities: ['d'],
   identityLacks: [],
   readable: true,
   owned: true,

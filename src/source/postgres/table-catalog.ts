@@ -10,8 +10,6 @@ export interface SourceTable {
   /** `r` table, `p` partitioned table. */
   readonly kind: string;
   readonly unlogged: boolean;
-  /** `d`, `n`, `f`, `i`: of the table, and of its partitions. */
-  readonly identities: readonly string[];
   /** Partitions or the table itself that log other columns than the key (`i` without it, `n`). */
   readonly identityLacks: readonly string[];
   readonly readable: boolean;
@@ -45,7 +43,6 @@ interface TableRow {
   readonly filtered: boolean;
   readonly key_deferrable: boolean;
   readonly key: string[];
-  readonly identities: string[];
   readonly lacks: string[];
 }
 
@@ -80,12 +77,11 @@ const TABLES = `
                    FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth), pg_attribute a
                    WHERE i.indrelid = c.oid AND i.indisprimary AND k.nth <= i.indnkeyatts
                      AND a.attrelid = c.oid AND a.attnum = k.attnum), '{}') AS key,
-         leaf.identities, leaf.lacks
+         leaf.lacks
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
   CROSS JOIN LATERAL (
-    SELECT COALESCE(array_agg(DISTINCT l.relreplident::text), '{}') AS identities,
-           COALESCE(array_agg(l.oid::regclass::text) FILTER (WHERE l.relreplident = 'n' OR l.relreplident = 'i'
+    SELECT COALESCE(array_agg(l.oid::regclass::text) FILTER (WHERE l.relreplident = 'n' OR l.relreplident = 'i'
              AND EXISTS (SELECT FROM pg_index p, unnest(p.indkey::int2[]) WITH ORDINALITY k(attnum, nth)
                          WHERE p.indrelid = l.oid AND p.indisprimary AND k.nth <= p.indnkeyatts
                            AND NOT EXISTS (SELECT FROM pg_index r
@@ -141,7 +137,6 @@ export async function readTables(
     name: table.name,
     kind: table.kind,
     unlogged: table.unlogged,
-    identities: table.identities,
     identityLacks: table.lacks,
     readable: table.readable,
     owned: table.owned,

@@ -88,8 +88,9 @@ export class WalRows {
       const column = encoder.columns[place]!;
       let { kind, from, to } = cursor;
       if (kind === VALUE.UNCHANGED) {
+        // Never NULL: a NULL here is a partition that logs its key only, under a parent that is declared FULL.
         const old = this.#oldValue(table, i);
-        if (old === undefined) return false;
+        if (old?.kind !== VALUE.TEXT) return false;
         ({ kind, from, to } = old);
       }
       encoder.begin(out, column);

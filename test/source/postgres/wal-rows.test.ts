@@ -68,6 +68,11 @@ test('an unchanged value that the log lacks: the row is read again by its new ke
   expect(write(moved)).toEqual({ lines: [gone('1')], incomplete: ['2'] });
 });
 
+test('an old row that says NULL for an unchanged value is a key in disguise: the row is read again', () => {
+  const bytes = message.update(TABLE_OID, ['1', undefined], { kind: 'O', values: ['1', null] });
+  expect(write(bytes, FULL)).toEqual({ lines: [], incomplete: ['1'] });
+});
+
 test('an unchanged key that is TOASTed comes with the old tuple', () => {
   const bytes = message.update(TABLE_OID, [undefined, 'y'], {
     kind: 'K',
