@@ -10,6 +10,8 @@ export type LoggedStatement =
   /** Touches no table's rows or columns. */
   | { readonly kind: 'none' }
   | { readonly kind: 'truncate'; readonly table: TableName }
+  /** Adds a foreign key to `table`, by which another table's rows change its rows. */
+  | { readonly kind: 'cascade'; readonly table: TableName }
   /** Changes columns, names or rows of `tables` in a way that row events do not show. `what`: `ALTER TABLE`. */
   | { readonly kind: 'change'; readonly what: string; readonly tables: readonly TableName[] }
   | { readonly kind: 'drop-database'; readonly schema: string }
@@ -73,8 +75,11 @@ class Reader {
     this.#words('IF', 'EXISTS');
     const table = this.#name();
     if (table === undefined) return this.#text('ALTER TABLE');
-    const harmless = this.#list().every((spec) => isHarmless(spec));
-    return harmless ? NONE : { kind: 'change', what: 'ALTER TABLE', tables: [table] };
+    const clauses = this.#list();
+    if (!clauses.every((clause) => isHarmless(clause))) {
+      return { kind: 'change', what: 'ALTER TABLE', tables: [table] };
+    }
+    return clauses.some((clause) => cascades(clause)) ? { kind: 'cascade', table } : NONE;
   }
 
   /**
@@ -228,6 +233,16 @@ const HARMLESS: ReadonlyMap<string, readonly string[]> = new Map([
     .flatMap((words) => words.split(' '))
     .map((word): [string, readonly string[]] => [word, ['*']]),
 ]);
+
+/** `ON DELETE CASCADE`, `ON UPDATE SET NULL`: words that nothing else in a harmless clause has in this order. */
+function cascades(clause: readonly SqlToken[]): boolean {
+  return clause.some(
+    (token, i) =>
+      upper(token) === 'ON' &&
+      /^(DELETE|UPDATE)$/.test(upper(clause[i + 1])) &&
+      /^(CASCADE|SET)$/.test(upper(clause[i + 2])),
+  );
+}
 
 function isHarmless(clause: readonly SqlToken[]): boolean {
   const [first, second] = [upper(clause[0]), upper(clause[1])];

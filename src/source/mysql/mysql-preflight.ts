@@ -4,7 +4,7 @@ import type { TableSelection } from '../source.ts';
 import { BinlogReader } from './binlog-reader.ts';
 import type { MysqlConnection, MysqlEndpoint } from './mysql-connection.ts';
 import { latestPosition, LOG_START } from './mysql-position.ts';
-import { type Finding, readSchema } from './mysql-schema.ts';
+import { cascadeFindings, type Finding, readSchema } from './mysql-schema.ts';
 import { binlogStatus, readVariables, type ServerFacts } from './mysql-server.ts';
 
 /**
@@ -20,7 +20,11 @@ export async function preflight(
   selection: TableSelection,
 ): Promise<readonly TableSpec[]> {
   const { tables, findings } = await readSchema(connection, database, selection);
-  const all = [...findings, ...(await settingFindings(connection, server))];
+  const all = [
+    ...findings,
+    ...(await cascadeFindings(connection, server, tables)),
+    ...(await settingFindings(connection, server)),
+  ];
   if (!all.some((finding) => finding.code === 'SOURCE_SETTING')) {
     all.push(...(await logFindings(connection, endpoint, server, database)));
   }

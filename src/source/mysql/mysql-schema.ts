@@ -4,6 +4,7 @@ import { mysqlToDoris } from '../../typemap/mysql-to-doris.ts';
 import type { TableSelection } from '../source.ts';
 import { selectNames } from '../table-selection.ts';
 import { type MysqlConnection, textLiteral } from './mysql-connection.ts';
+import type { ServerFacts } from './mysql-server.ts';
 
 /** A mistake that preflight found; several become one error. */
 export interface Finding {
@@ -162,6 +163,43 @@ async function readKeys(
   );
   return grouped(rows, ([, column]) => column!);
 }
+
+/**
+ * Foreign keys by which another table's rows change rows of `tables` behind the log's back. The copy of such a table would
+ * differ from it for ever, without an error anywhere.
+ */
+export async function cascadeFindings(
+  connection: MysqlConnection,
+  server: ServerFacts,
+  tables: readonly TableSpec[],
+): Promise<readonly Finding[]> {
+  const [first] = tables;
+  if (first === undefined || server.logsCascades) return [];
+  const names = tables.map(({ name }) => textLiteral(name)).join(', ');
+  const rows = await connection.query(
+    `SELECT TABLE_NAME, CONSTRAINT_NAME, REFERENCED_TABLE_NAME, DELETE_RULE, UPDATE_RULE ` +
+      `FROM information_schema.REFERENTIAL_CONSTRAINTS ` +
+      `WHERE CONSTRAINT_SCHEMA = ${textLiteral(first.schema)} AND TABLE_NAME IN (${names}) ` +
+      `AND (DELETE_RULE IN (${ACTING}) OR UPDATE_RULE IN (${ACTING})) ORDER BY TABLE_NAME, CONSTRAINT_NAME`,
+  );
+  const product = server.mariadb ? 'MariaDB' : `MySQL ${server.version}`;
+  return rows.map(([table, constraint, parent, onDelete, onUpdate]): Finding => {
+    const rules = [
+      ...(ACTING.includes(`'${onDelete}'`) ? [`ON DELETE ${onDelete}`] : []),
+      ...(ACTING.includes(`'${onUpdate}'`) ? [`ON UPDATE ${onUpdate}`] : []),
+    ];
+    const upgrade = server.mariadb
+      ? ''
+      : ', or use MySQL 9.6 or later without innodb_native_foreign_keys';
+    const text =
+      `foreign key ${constraint} of table ${table} changes its rows with those of ${parent} (${rules.join(', ')}), ` +
+      `and ${product} does not log such changes: exclude the table, or give the key the rule RESTRICT${upgrade}`;
+    return { code: 'SOURCE_TABLE', text };
+  });
+}
+
+/** Rules that change rows; RESTRICT and NO ACTION refuse the statement instead. */
+const ACTING = "'CASCADE', 'SET NULL', 'SET DEFAULT'";
 
 /** Collations of a table's columns, for the text columns: what the server compares them by. */
 export async function readCollations(

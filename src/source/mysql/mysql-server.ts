@@ -13,6 +13,12 @@ export interface ServerFacts {
   readonly gtids: boolean;
   /** `lower_case_table_names` is not 0: table names in statements may be written in any case. */
   readonly foldsNames: boolean;
+  /**
+   * Rows that a foreign key changes by CASCADE or SET NULL are in the log. MySQL does so since it handles foreign keys above InnoDB: from 9.6
+   * on, unless `innodb_native_foreign_keys` brings the old way back (MySQL 9.7 manual, "Replication and Foreign Keys": "cascading
+   * updates and deletes generate row events for affected child tables"). Before, and in every MariaDB, InnoDB changes them unseen.
+   */
+  readonly logsCascades: boolean;
 }
 
 export async function readServerFacts(
@@ -25,6 +31,7 @@ export async function readServerFacts(
     'server_id',
     'gtid_mode',
     'lower_case_table_names',
+    'innodb_native_foreign_keys',
   ]);
   const version = variables.get('version') ?? '';
   const mariadb = /mariadb/i.test(version);
@@ -35,6 +42,8 @@ export async function readServerFacts(
     serverId: variables.get('server_id') ?? '',
     gtids: mariadb || variables.get('gtid_mode') === 'ON',
     foldsNames: (variables.get('lower_case_table_names') ?? '0') !== '0',
+    // A server that has the variable knows the new way.
+    logsCascades: !mariadb && variables.get('innodb_native_foreign_keys') === 'OFF',
   };
 }
 

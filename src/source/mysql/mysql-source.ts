@@ -13,7 +13,7 @@ import {
   withGtids,
 } from './mysql-position.ts';
 import { preflight } from './mysql-preflight.ts';
-import { readCollations } from './mysql-schema.ts';
+import { cascadeFindings, readCollations } from './mysql-schema.ts';
 import { readServerFacts, type ServerFacts } from './mysql-server.ts';
 import { MysqlSplitReader } from './mysql-snapshot.ts';
 import { nextSplit, splitSource } from './mysql-splits.ts';
@@ -107,7 +107,12 @@ export class MysqlSource implements Source {
     }
     const { endpoint, serverId } = this.#options;
     const server = this.#server;
-    const start = await this.#with((connection) => withGtids(connection, server, from));
+    const start = await this.#with(async (connection) => {
+      // A server that was replaced or restarted with other settings may not log what it logged at CREATE JOB.
+      const [finding] = await cascadeFindings(connection, server, tables);
+      if (finding !== undefined) throw new ProxyError(finding.code, finding.text);
+      return await withGtids(connection, server, from);
+    });
     return await MysqlStream.open({ endpoint, server, serverId, tables, from: start });
   }
 

@@ -55,7 +55,7 @@ export class MysqlStream implements ChangeStream {
     this.#cursor = new LogCursor({ from, serverUuid: server.uuid, gtids: plan.gtids });
     this.#transactions = new TransactionReader(
       this.#cursor,
-      new StreamTables(parts.tables, server.foldsNames),
+      new StreamTables(parts.tables, server),
       from.event > 0 && from.serverUuid === server.uuid
         ? { file: from.file, pos: from.pos, rowEvents: from.event }
         : undefined,

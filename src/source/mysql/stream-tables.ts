@@ -1,6 +1,7 @@
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { type LoggedStatement, readLoggedStatement, type TableName } from './mysql-ddl.ts';
+import type { ServerFacts } from './mysql-server.ts';
 import type { QueryEvent } from './query-event.ts';
 import { createRowCodec, type RowCodec } from './row-codec.ts';
 import type { TableMap } from './table-map.ts';
@@ -15,14 +16,18 @@ export interface MappedTable {
 export class StreamTables {
   readonly #specs: ReadonlyMap<string, TableSpec>;
   readonly #foldsNames: boolean;
+  readonly #logsCascades: boolean;
   /** By the map's identity, which is kept for as long as the server repeats it. `undefined`: not a table of the job. */
   readonly #mapped = new WeakMap<TableMap, MappedTable | 'other'>();
   /** By the id that rows use. */
   readonly #byId = new Map<number, MappedTable | 'other'>();
 
-  /** `foldsNames`: the server compares table names without case (`lower_case_table_names`). */
-  constructor(tables: readonly TableSpec[], foldsNames: boolean) {
-    this.#foldsNames = foldsNames;
+  constructor(
+    tables: readonly TableSpec[],
+    server: Pick<ServerFacts, 'foldsNames' | 'logsCascades'>,
+  ) {
+    this.#foldsNames = server.foldsNames;
+    this.#logsCascades = server.logsCascades;
     this.#specs = new Map(tables.map((table) => [this.#key(table), table]));
   }
 
@@ -66,6 +71,10 @@ export class StreamTables {
         }
       }
     }
+    if (statement.kind === 'cascade' && !this.#logsCascades) {
+      const table = this.find(statement.table);
+      if (table !== undefined) throw cascades(table, query.sql);
+    }
     if (statement.kind === 'change' || statement.kind === 'text') {
       this.#refuse(statement, query.sql);
     }
@@ -98,6 +107,14 @@ function stopped(what: string, table: TableSpec, sql: string): ProxyError {
     'SOURCE_DDL',
     `${what} on table ${tableId(table)} cannot be carried over: ${excerpt(sql)}. ` +
       `Drop the job, change or drop the Doris table ${table.target} accordingly, and create the job anew`,
+  );
+}
+
+function cascades(table: TableSpec, sql: string): ProxyError {
+  return new ProxyError(
+    'SOURCE_DDL',
+    `A foreign key of table ${tableId(table)} changes its rows by CASCADE or SET NULL, which this server does not log: ${excerpt(sql)}. ` +
+      'Drop the job, take the rule away at the source, and create the job anew, or without the table',
   );
 }
 

@@ -60,7 +60,7 @@ function open(server: FakeServer, from: MysqlPosition, foldsNames = false): Prom
       password: 'x',
       tls: { mode: 'disable' },
     },
-    server: { ...facts, foldsNames },
+    server: { ...facts, foldsNames, logsCascades: true },
     serverId: 4711,
     tables: [TABLE],
     from,
