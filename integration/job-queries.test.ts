@@ -71,6 +71,11 @@ describe.runIf(available('mariadb'))('statements that no source is needed for', 
       expect(rows).toMatchObject([{ n: 'prepared' }]);
       await statement.close();
     }
+    // Numbers are numbers in both forms and both protocols.
+    for (const sql of [`select count(*) n from ${J}`, `select count(*) + 0 n from ${J}`]) {
+      expect(await world.rows(sql)).toEqual([{ n: 1 }]);
+      expect((await world.it.client.execute(sql))[0]).toEqual([{ n: 1 }]);
+    }
     const when = new Date(0);
     const [none] = await world.it.client.execute(
       `select Name from ${J} where Name = ? or CreateTime < ? or Id < ?`,

@@ -1,10 +1,13 @@
+import type { ColumnType } from '../wire/column-type.ts';
+
 /** A reply of our own to a client: encoded by `wire/resultset.ts` in the form its connection negotiated. */
 export type Reply =
   | { readonly kind: 'ok' }
   | {
       readonly kind: 'rows';
-      /** All columns are strings, as in Doris (job-sql.md §3.2). */
       readonly columns: readonly string[];
+      /** Absent: all are strings, as in Doris (job-sql.md §3.2). */
+      readonly types?: readonly ColumnType[];
       readonly rows: readonly (readonly (string | null)[])[];
     }
   /** What Doris answers to `sql`, with its own types: less than 16 MiB of text, without parameters. */
@@ -16,6 +19,7 @@ export type Parameter = string | number | bigint | null;
 /** Rows of a text result of the FE. */
 export interface FrontendRows {
   readonly columns: readonly string[];
+  readonly types?: readonly ColumnType[];
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
@@ -49,8 +53,10 @@ export interface OwnStatement {
   readonly parameterCount: number;
   /** Result columns when it is a query, for the answer to COM_STMT_PREPARE; empty otherwise. */
   readonly columns: readonly string[];
-  /** Instead of {@link columns}, where only Doris knows them: its names; empty when it does not tell. */
-  describe?(caller: Caller): Promise<readonly string[]>;
+  /** Absent: all are strings. */
+  readonly types?: readonly ColumnType[];
+  /** Instead of {@link columns} and {@link types}, where only Doris knows them; no columns when it does not tell. */
+  describe?(caller: Caller): Promise<Pick<FrontendRows, 'columns' | 'types'>>;
   /**
    * Runs it. `'relay'`: the statement turned out to be Doris' own (a job that only Doris has);
    * the caller sends it on unchanged.

@@ -9,9 +9,11 @@ import {
 } from '../sql/tvf-call.ts';
 import { readTvfQuery } from '../sql/tvf-parser.ts';
 import { rewriteTvfQuery } from '../sql/tvf-rewrite.ts';
+import { BIGINT } from '../wire/column-type.ts';
 import {
   FrontendError,
   type Caller,
+  type FrontendRows,
   type OwnStatement,
   type Parameter,
   type Reply,
@@ -28,19 +30,26 @@ const REWRITTEN_BYTES_MAX = 15 * 1024 * 1024;
 
 type Row = readonly string[];
 
+const NO_COLUMNS: FrontendRows = { columns: [], rows: [] };
+
 /** A query over `jobs()` or `tasks()`: answered here when it has the common shape, else by Doris over literal rows. */
 export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement {
   const local = readTvfQuery(query);
+  const columns = local?.columns.map(({ name }) => name) ?? [];
+  const counts = local?.columns[0]?.source === 'count';
+  const typed = counts ? { types: columns.map(() => BIGINT) } : {};
   return {
     parameterCount: countParameters(query.tokens),
-    columns: local?.columns.map(({ name }) => name) ?? [],
+    columns,
+    ...typed,
     ...(local === undefined ? { describe: (caller) => askColumns(query, caller) } : {}),
     async execute(parameters, caller): Promise<Reply> {
       if (local === undefined) return await rewrite(catalog, query, parameters, caller);
       const rows = await tvfRows(catalog, caller, local.table);
       return {
         kind: 'rows',
-        columns: local.columns.map(({ name }) => name),
+        columns,
+        ...typed,
         rows: answerTvfQuery(local, rows, parameters),
       };
     },
@@ -51,18 +60,15 @@ export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement 
  * Columns that Doris gives the query, which it answers here without any of our rows. A query that it does not take in this
  * form fails when it is executed, with Doris' own words.
  */
-async function askColumns(query: QueryText, caller: Caller): Promise<readonly string[]> {
+async function askColumns(query: QueryText, caller: Caller): Promise<FrontendRows> {
   const sql = rewriteTvfQuery(query, () => [], placeholders(query.tokens));
   const verb = query.tokens.find((token) => !isPunctuation(token, '('))?.text.toUpperCase();
   const explains = verb === 'EXPLAIN' || verb === 'DESC' || verb === 'DESCRIBE';
-  if (!explains && verb !== 'SELECT' && verb !== 'WITH') return [];
+  if (!explains && verb !== 'SELECT' && verb !== 'WITH') return NO_COLUMNS;
   try {
-    const { columns } = await caller.ask(
-      explains ? sql : `SELECT * FROM (${sql}) djp_described LIMIT 0`,
-    );
-    return columns;
+    return await caller.ask(explains ? sql : `SELECT * FROM (${sql}) djp_described LIMIT 0`);
   } catch (error) {
-    if (error instanceof FrontendError) return [];
+    if (error instanceof FrontendError) return NO_COLUMNS;
     throw error;
   }
 }

@@ -128,8 +128,8 @@ export class OwnStatements {
       return { client: encodeReply(reply, context.dialect, 'text') };
     }
     if (statement) {
-      const columns = (await statement.describe?.(context.caller)) ?? statement.columns;
-      return { client: this.#prepare({ ...statement, columns }, payload, context.dialect) };
+      const described = await statement.describe?.(context.caller);
+      return { client: this.#prepare({ ...statement, ...described }, payload, context.dialect) };
     }
     const prepared = this.#find(payload);
     // No cursor is ever announced, so there is nothing to fetch from.
@@ -159,8 +159,7 @@ export class OwnStatements {
       longDataBytes: 0,
       frontendId: undefined,
     });
-    const { columns, parameterCount } = statement;
-    return encodePrepared(0, dialect, { id, columns, parameterCount });
+    return encodePrepared(0, dialect, { ...statement, id });
   }
 
   async #execute(prepared: Prepared, payload: Buffer, context: AnswerContext): Promise<Answer> {
@@ -225,7 +224,7 @@ async function prepareOnFrontend(payload: Buffer, context: AnswerContext): Promi
   throw new FrontendError(errno, sqlState, message);
 }
 
-/** Doris answers in texts, which are told as such: the client has prepared with us, and gets binary rows. */
+/** Doris answers in texts; the client has prepared with us, and gets binary rows. */
 async function askFor(sql: string, { caller }: AnswerContext): Promise<OwnReply> {
   const answer = await caller.ask(sql);
   return answer.columns.length === 0 ? { kind: 'ok' } : { kind: 'rows', ...answer };

@@ -2,6 +2,14 @@
  * Answers of our own, in the form that the client and the FE have agreed upon (wire.md §2.7), and the reading of an
  * FE's text result when we are the one who asked.
  */
+import {
+  binaryType,
+  encodeDefinition,
+  readDefinition,
+  TEXT,
+  writeBinary,
+  type ColumnType,
+} from './column-type.ts';
 import { encodePacket, PacketReader, ProtocolError } from './packet.ts';
 import { Cursor, PayloadWriter } from './value.ts';
 
@@ -19,12 +27,6 @@ export const Status = {
 const SESSION_STATUS =
   Status.IN_TRANS | Status.AUTOCOMMIT | Status.NO_BACKSLASH_ESCAPES | Status.IN_TRANS_READONLY;
 
-/** Answers that look like text to every driver: Doris' code for VARCHAR, in utf8 (doris-target.md §4.4). */
-const TYPE_STRING = 254;
-const CHARSET_UTF8 = 33;
-/** Doris says 255; ODBC drivers cut values at this number, and messages are longer. */
-const COLUMN_LENGTH = 65_535;
-
 /** How an answer of ours must be written on one connection. */
 export interface Dialect {
   /** Agreed by both sides: result sets end with OK and have no EOF after the definitions. */
@@ -33,9 +35,11 @@ export interface Dialect {
   readonly status: number;
 }
 
-/** A result of strings. */
+/** A result whose values are texts. */
 export interface TextTable {
   readonly columns: readonly string[];
+  /** Of each column; absent: all are texts. */
+  readonly types?: readonly ColumnType[];
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
@@ -64,8 +68,8 @@ class Answer {
     return this.packet((this.#dialect.deprecateEof ? ok.u8(0) : ok).payload());
   }
 
-  definitions(names: readonly string[]): this {
-    for (const name of names) this.packet(columnDefinition(name));
+  definitions(names: readonly string[], types: readonly ColumnType[] = []): this {
+    names.forEach((name, i) => this.packet(encodeDefinition(name, types[i] ?? TEXT)));
     return this.#dialect.deprecateEof ? this : this.#eof();
   }
 
@@ -90,24 +94,6 @@ class Answer {
   }
 }
 
-function columnDefinition(name: string): Buffer {
-  return new PayloadWriter()
-    .lenencText('def')
-    .lenencText('')
-    .lenencText('')
-    .lenencText('')
-    .lenencText(name)
-    .lenencText(name)
-    .u8(0x0c)
-    .u16(CHARSET_UTF8)
-    .u32(COLUMN_LENGTH)
-    .u8(TYPE_STRING)
-    .u16(0)
-    .u8(0)
-    .u16(0)
-    .payload();
-}
-
 function textRow(row: readonly (string | null)[]): Buffer {
   const writer = new PayloadWriter();
   for (const value of row) {
@@ -118,13 +104,13 @@ function textRow(row: readonly (string | null)[]): Buffer {
 }
 
 /** A row of the binary protocol; its NULL bitmap starts at bit 2 (MySQL internals manual: "Binary Protocol Resultset Row"). */
-function binaryRow(row: readonly (string | null)[]): Buffer {
+function binaryRow(row: readonly (string | null)[], types: readonly ColumnType[]): Buffer {
   const nulls = Buffer.alloc(Math.floor((row.length + 9) / 8));
   const values = new PayloadWriter();
   row.forEach((value, i) => {
     const byte = (i + 2) >> 3;
     if (value === null) nulls[byte] = (nulls[byte] ?? 0) | (1 << ((i + 2) & 7));
-    else values.lenencText(value);
+    else writeBinary(values, value, types[i] ?? TEXT);
   });
   return Buffer.concat([Buffer.of(0), nulls, values.payload()]);
 }
@@ -142,10 +128,12 @@ export function encodeTable(
   form: 'text' | 'binary',
 ): Buffer {
   const answer = new Answer(requestSequence, dialect);
+  const types = form === 'text' ? table.types : table.types?.map(binaryType);
   answer.packet(new PayloadWriter().lenenc(table.columns.length).payload());
-  answer.definitions(table.columns);
-  const encodeRow = form === 'text' ? textRow : binaryRow;
-  for (const row of table.rows) answer.packet(encodeRow(row));
+  answer.definitions(table.columns, types);
+  for (const row of table.rows) {
+    answer.packet(form === 'text' ? textRow(row) : binaryRow(row, types ?? []));
+  }
   return answer.end().bytes();
 }
 
@@ -173,10 +161,11 @@ export function encodePrepared(
   statement: {
     readonly id: number;
     readonly columns: readonly string[];
+    readonly types?: readonly ColumnType[];
     readonly parameterCount: number;
   },
 ): Buffer {
-  const { id, columns, parameterCount } = statement;
+  const { id, columns, types, parameterCount } = statement;
   const answer = new Answer(requestSequence, dialect);
   answer.packet(
     new PayloadWriter()
@@ -189,7 +178,7 @@ export function encodePrepared(
       .payload(),
   );
   if (parameterCount > 0) answer.definitions(Array.from({ length: parameterCount }, () => '?'));
-  if (columns.length > 0) answer.definitions(columns);
+  if (columns.length > 0) answer.definitions(columns, types?.map(binaryType));
   return answer.bytes();
 }
 
@@ -216,13 +205,6 @@ export function readError(payload: Buffer): FrontendAnswer & { readonly kind: 'e
   };
 }
 
-/** Name of a column: the fifth text of its definition. */
-function columnName(definition: Buffer): string {
-  const cursor = new Cursor(definition);
-  for (let i = 0; i < 4; i++) cursor.lenencBytes();
-  return cursor.lenencBytes()?.toString('utf8') ?? '';
-}
-
 function isEnd(payload: Buffer): boolean {
   return payload[0] === 0xfe && payload.length < 0xff_ff_ff;
 }
@@ -244,7 +226,8 @@ export function readAnswer(bytes: Buffer): FrontendAnswer {
   if (first[0] === 0) return { kind: 'ok' };
   const count = new Cursor(first).lenenc();
   if (count === undefined) throw new ProtocolError('the FE asked for a file');
-  const columns = Array.from({ length: count }, () => columnName(next()));
+  const types = Array.from({ length: count }, () => readDefinition(next()));
+  const columns = types.map(({ name }) => name);
   const rows: (string | null)[][] = [];
   let payload = next();
   if (isEnd(payload) && payload.length <= 5) payload = next(); // EOF of the definitions
@@ -254,5 +237,5 @@ export function readAnswer(bytes: Buffer): FrontendAnswer {
     rows.push(columns.map(() => cursor.lenencBytes()?.toString('utf8') ?? null));
     payload = next();
   }
-  return { kind: 'table', table: { columns, rows } };
+  return { kind: 'table', table: { columns, types, rows } };
 }

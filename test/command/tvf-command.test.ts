@@ -85,20 +85,29 @@ describe('jobs() and tasks()', () => {
     world.caller.answer = { columns: ['n', 'm'], rows: [] };
     const sql =
       '(select max(Id) n, ? m from jobs("type"="insert") where Name = ? limit ?, ?) -- all';
-    expect(await describeOf(sql)).toEqual(['n', 'm']);
+    expect(await describeOf(sql)).toBe(world.caller.answer);
     expect(world.caller.asked.at(-1)).toMatch(
       /^SELECT \* FROM \(\(select max\(Id\) n, NULL m from \(.* WHERE 1 = 0\) jobs where Name = NULL limit 1, 1\)\) djp_described LIMIT 0$/,
     );
     await describeOf('explain select max(Id) from jobs("type"="insert") offset ?');
     expect(world.caller.asked.at(-1)).toMatch(/^explain select max\(Id\) from .* offset 1$/);
     const asked = world.caller.asked.length;
-    expect(await describeOf('insert into t select max(Id) from jobs("type"="insert")')).toEqual([]);
+    expect(await describeOf('insert into t select max(Id) from jobs("type"="insert")')).toEqual({
+      columns: [],
+      rows: [],
+    });
     expect(world.caller.asked).toHaveLength(asked);
     expect(world.commands.recognize('select Id from jobs("type"="insert")')).not.toHaveProperty(
       'describe',
     );
     world.caller.ask = () => Promise.reject(new FrontendError(1105, 'HY000', 'no'));
-    expect(await describeOf(sql)).toEqual([]);
+    expect(await describeOf(sql)).toEqual({ columns: [], rows: [] });
+  });
+
+  test('a count is a BIGINT, in text and prepared', async () => {
+    const sql = 'select count(*) n from jobs("type"="insert")';
+    expect(world.commands.recognize(sql)).toMatchObject({ columns: ['n'], types: [{ type: 8 }] });
+    expect(await world.run(sql)).toMatchObject({ types: [{ type: 8 }], rows: [['0']] });
   });
 
   test('any other shape is Doris’ to answer, over literal rows', async () => {

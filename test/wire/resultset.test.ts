@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { BIGINT, TEXT } from '../../src/wire/column-type.ts';
 import { encodePacket, PacketReader } from '../../src/wire/packet.ts';
 import {
   encodeError,
@@ -37,7 +38,8 @@ test('a text result is read back as it was, whichever end the connection agreed 
   fc.assert(
     fc.property(tables, fc.boolean(), (table, deprecateEof) => {
       const bytes = encodeTable(0, { deprecateEof, status: 0 }, table, 'text');
-      expect(readAnswer(bytes)).toEqual({ kind: 'table', table });
+      const types = table.columns.map((name) => ({ ...TEXT, name }));
+      expect(readAnswer(bytes)).toEqual({ kind: 'table', table: { ...table, types } });
     }),
   );
 });
@@ -110,5 +112,52 @@ describe('an ERR', () => {
       encodeError(3, 1317, '70100', 'interrupted'),
     ]);
     expect(readAnswer(failed)).toMatchObject({ kind: 'error', errno: 1317 });
+  });
+});
+
+const column = (type: number, more: object = {}): typeof TEXT => ({ ...BIGINT, type, ...more });
+
+describe('columns that are no texts', () => {
+  const types = [column(1), column(2), column(3), column(8), column(4), column(5), column(246)];
+  const row = ['-1', '-2', '70000', '-9223372036854775808', '1.5', '-0.1', '12.50'];
+  const columns = row.map((_, i) => `c${i}`);
+
+  test('keep their type in the text protocol', () => {
+    const times = { columns: ['t'], types: [column(12, { decimals: 6 })], rows: [['now']] };
+    expect(readAnswer(encodeTable(0, NEW, times, 'text'))).toMatchObject({
+      table: { types: [{ type: 12, decimals: 6, charset: 63 }] },
+    });
+  });
+
+  test('have their binary values, and times are told as texts', () => {
+    const table = {
+      columns: [...columns, 't'],
+      types: [...types, column(12)],
+      rows: [[...row, 'now']],
+    };
+    const payloads = packetsOf(encodeTable(0, NEW, table, 'binary')).map((p) => p.payload);
+    const definitions = encodePrepared(0, NEW, { id: 1, parameterCount: 0, ...table });
+    expect(
+      packetsOf(definitions)
+        .slice(1)
+        .map((p) => p.payload),
+    ).toEqual(payloads.slice(1, 9));
+    expect(payloads.slice(1, 9).map((payload) => payload.at(-6))).toEqual([
+      1, 2, 3, 8, 4, 5, 246, 254,
+    ]);
+    const values = payloads[9]!.subarray(3);
+    expect(values.readInt8(0)).toBe(-1);
+    expect(values.readInt16LE(1)).toBe(-2);
+    expect(values.readInt32LE(3)).toBe(70_000);
+    expect(values.readBigInt64LE(7)).toBe(-(2n ** 63n));
+    expect(values.readFloatLE(15)).toBe(1.5);
+    expect(values.readDoubleLE(19)).toBe(-0.1);
+    expect(values.toString('latin1', 27)).toBe('\u000512.50\u0003now');
+  });
+
+  test('a number beyond the signed ones keeps its bits', () => {
+    const table = { columns: ['n'], types: [BIGINT], rows: [['18446744073709551615']] };
+    const [, , payload] = packetsOf(encodeTable(0, NEW, table, 'binary')).map((p) => p.payload);
+    expect(payload?.readBigUInt64LE(2)).toBe(2n ** 64n - 1n);
   });
 });
