@@ -23,6 +23,12 @@ import type { Rights } from './rights.ts';
 /** Where a new job starts (job-sql.md §5.3). */
 type Start = 'initial' | 'snapshot' | 'latest' | 'earliest' | { readonly position: Position };
 
+/** Shown of a job whose CREATE never came to its end. */
+const CUT_OFF = {
+  code: 'CANNOT_RESUME_ERR',
+  message: 'CREATE JOB was not finished: DROP the job, and create it again',
+} as const;
+
 /** A table that Doris does not have yet. */
 interface MissingTable {
   readonly name: string;
@@ -111,6 +117,9 @@ export class JobCreator {
   ): Promise<void> {
     const tables = await source.preflight(tableSelection(draft.sourceProperties));
     await this.#missingTables(draft, tables, rights);
+    // Should the process die before the end, there is a job that can be dropped, and no slot that nobody knows of.
+    const reserved: Job = { ...draft, tables, status: 'STOPPED', failure: CUT_OFF };
+    await this.#parts.catalog.createJob(reserved, password);
     const made: string[] = [];
     try {
       const position = await startPosition(source, tables, start);
@@ -121,16 +130,19 @@ export class JobCreator {
         sourceProperties: withFoundTables(draft.sourceProperties, tables),
       };
       await this.#oneAtATime(async () => {
-        this.#expectFreeName(draft.name);
         // Looked up again, now that nobody else makes tables: what is not ours must not be dropped.
         for (const table of await this.#missingTables(draft, tables, rights)) {
           made.push(table.name);
           await this.#parts.target.execute(table.ddl);
         }
-        await this.#parts.catalog.createJob(job, password);
+        await this.#parts.catalog.changeJob(draft.id, (found) => {
+          if (found.epoch === draft.epoch) return job;
+          throw refuse(`job ${draft.name} was dropped before it was made`);
+        });
       });
     } catch (error) {
       await this.#undo(source, draft, made);
+      await this.#parts.catalog.removeJob(draft.id);
       throw error;
     }
   }

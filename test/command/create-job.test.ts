@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ProxyError } from '../../src/model/error.ts';
+import type { Job } from '../../src/model/job.ts';
 import { grants, sourceTable } from './fake-parts.ts';
 import { create, JobWorld, plain, SECRET, SOURCE, type Written } from './job-world.ts';
 
@@ -320,6 +321,40 @@ describe('CREATE JOB', () => {
     expect(world.parts.catalog.jobs()).toEqual([]);
     expect(world.parts.source.released).toBe(1);
     expect(world.parts.woken).toEqual([]);
+  });
+
+  test('a process that dies in the middle leaves a job that can be dropped, with what it made', async () => {
+    const position = vi.spyOn(world.parts.source, 'safePosition');
+    let left: Job | undefined;
+    position.mockImplementation(() => {
+      left = world.job();
+      return Promise.reject(new ProxyError('SOURCE_SETTING', 'no slot left'));
+    });
+    const sql = create({ type: 'POSTGRES', source: { schema: 's' } });
+    expect(await world.refusal(sql)).toBe(plain('no slot left'));
+    expect(world.parts.catalog.jobs()).toEqual([]);
+    expect(left).toMatchObject({
+      status: 'STOPPED',
+      failure: { message: 'CREATE JOB was not finished: DROP the job, and create it again' },
+    });
+    await world.parts.catalog.createJob(left!, SECRET);
+    expect(await world.refusal(sql)).toBe(plain('job name exist, jobName:j'));
+    expect(await world.refusal("RESUME JOB WHERE jobName = 'j'")).toMatch(/STOPPED status/);
+    const before = world.parts.source.released;
+    await world.run("DROP JOB WHERE jobName = 'j'");
+    expect(world.parts.source.released).toBe(before + 1);
+    expect(world.parts.catalog.jobs()).toEqual([]);
+  });
+
+  test('a job that is dropped while it is made is not made', async () => {
+    const position = vi.spyOn(world.parts.source, 'safePosition');
+    position.mockImplementation(async () => {
+      await world.run("DROP JOB WHERE jobName = 'j'");
+      return await world.parts.source.latestPosition();
+    });
+    expect(await world.refusal(create())).toMatch(/was dropped/);
+    expect(world.parts.catalog.jobs()).toEqual([]);
+    expect([...world.parts.target.tables.keys()]).toEqual([]);
   });
 
   test('two at once with one name: one is made, the other leaves the tables alone', async () => {
