@@ -53,6 +53,11 @@ export interface OwnStatement {
   readonly parameterCount: number;
   /** Result columns when it is a query, for the answer to COM_STMT_PREPARE; empty otherwise. */
   readonly columns: readonly string[];
+  /**
+   * Set when the text is a batch `a; b; c` with at least one statement of ours: these run in their order, each as if it had come
+   * alone, and {@link execute} is not called (wire.md §2.7). A batch cannot be prepared.
+   */
+  readonly batch?: readonly BatchPart[];
   /** Absent: all are strings. */
   readonly types?: readonly ColumnType[];
   /** Instead of {@link columns} and {@link types}, where only Doris knows them; no columns when it does not tell. */
@@ -63,6 +68,13 @@ export interface OwnStatement {
    * @throws ProxyError or FrontendError, to be answered as ERR.
    */
   execute(parameters: readonly Parameter[], caller: Caller): Promise<Reply | 'relay'>;
+}
+
+/** One statement of a batch. */
+export interface BatchPart {
+  readonly sql: string;
+  /** Undefined: Doris' own. */
+  readonly own: OwnStatement | undefined;
 }
 
 /** What the proxy needs from the job side. */

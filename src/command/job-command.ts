@@ -35,7 +35,10 @@ export class JobCommands implements Commands {
 
   recognize(sql: string): OwnStatement | undefined {
     const recognized = recognize(sql);
-    if (recognized === undefined) return undefined;
+    return recognized === undefined ? undefined : this.#own(sql, recognized);
+  }
+
+  #own(sql: string, recognized: Recognized): OwnStatement {
     const statement = this.#statement(sql, recognized);
     return {
       ...statement,
@@ -80,12 +83,11 @@ export class JobCommands implements Commands {
     return {
       parameterCount: 0,
       columns: [],
-      execute: () =>
-        Promise.reject(
-          refuse(
-            'Statements of streaming jobs must be sent alone, not in a batch with others; nothing of the batch was run',
-          ),
-        ),
+      batch: recognized.parts.map((part) => ({
+        sql: part.sql,
+        own: part.recognized && this.#own(part.sql, part.recognized),
+      })),
+      execute: () => Promise.reject(refuse('Only one statement can be prepared or run here')),
     };
   }
 

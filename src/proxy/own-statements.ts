@@ -1,6 +1,7 @@
-import type { Caller, OwnStatement, Reply } from '../command/commands.ts';
+import type { BatchPart, Caller, OwnStatement, Reply } from '../command/commands.ts';
 import { FrontendError } from '../command/commands.ts';
 import { ProxyError } from '../model/error.ts';
+import { placeAnswer } from '../wire/answer-part.ts';
 import { encodePacket, HEADER_BYTES, ProtocolError } from '../wire/packet.ts';
 import { readExecute, rewriteExecute } from '../wire/prepared.ts';
 import type { ParameterTypes } from '../wire/prepared.ts';
@@ -13,6 +14,7 @@ import {
   readError,
 } from '../wire/resultset.ts';
 import type { Dialect } from '../wire/resultset.ts';
+import type { ExchangeLimits } from './side-dialogue.ts';
 
 /**
  * Ids of our prepared statements: far above the FE's, which count from 0, and below 2^31, because some
@@ -52,13 +54,21 @@ export interface OwnRequest {
 
 /** What an answer needs from the session. */
 export interface AnswerContext {
+  /** As it is now: the status changes with the FE's answers. */
   readonly dialect: Dialect;
   readonly caller: Caller;
+  /** The client takes several results for one packet. */
+  readonly multiResults: boolean;
   /** Sends one command to the FE and returns the bytes of its whole answer, which the client does not see. */
-  exchange(payload: Buffer): Promise<Buffer>;
+  exchange(payload: Buffer, limits?: ExchangeLimits): Promise<Buffer>;
+  /** Bytes of an answer that is not complete yet. */
+  send(bytes: Buffer): void;
 }
 
 type OwnReply = Exclude<Reply, { kind: 'rewritten' }>;
+
+/** A statement of a batch runs as long as it takes; its result is kept until it is complete. */
+const BATCH_LIMITS: ExchangeLimits = { timeoutMs: undefined, bytesMax: 67_108_864 };
 
 /** Bytes for the client, or a command that the FE must answer. */
 export type Answer = { readonly client: Buffer } | { readonly frontend: Buffer };
@@ -118,6 +128,10 @@ export class OwnStatements {
 
   async #answer(request: OwnRequest, context: AnswerContext): Promise<Answer> {
     const { command, payload, statement } = request;
+    if (statement?.batch) {
+      if (command === Command.QUERY) return { client: await runBatch(statement.batch, context) };
+      throw new ProxyError('STATEMENT', 'Only one statement can be prepared, not several at once');
+    }
     if (statement && command === Command.QUERY) {
       const reply = await statement.execute([], context.caller);
       if (reply === 'relay') return { frontend: request.packet };
@@ -213,6 +227,45 @@ export class OwnStatements {
     prepared.longData.clear();
     prepared.longDataBytes = 0;
   }
+}
+
+/**
+ * Runs the statements of a batch in their order and stops at the first that fails. Sequence ids run on over all answers.
+ * A client that did not ask for several results gets the last one only, as from Doris (doris-target.md §4.3).
+ * Returns the bytes of the last answer; those before it are sent.
+ */
+async function runBatch(parts: readonly BatchPart[], context: AnswerContext): Promise<Buffer> {
+  let sequence = 1;
+  for (const [i, part] of parts.entries()) {
+    const last = i === parts.length - 1;
+    const answer = await answerPart(part, context).catch(asError);
+    const more = !last && context.multiResults;
+    const placed = placeAnswer(answer, sequence, more, context.dialect.deprecateEof);
+    if (placed.infile) {
+      const error = new ProxyError(
+        'STATEMENT',
+        'LOAD DATA LOCAL must be sent alone, not in a batch',
+      );
+      const refusal = asError(error);
+      placeAnswer(refusal, sequence, false, false);
+      return refusal;
+    }
+    if (last || placed.failed) return answer;
+    if (!context.multiResults) continue;
+    context.send(answer);
+    sequence = placed.nextSequence;
+  }
+  throw new TypeError('an empty batch');
+}
+
+async function answerPart({ sql, own }: BatchPart, context: AnswerContext): Promise<Buffer> {
+  const reply = (await own?.execute([], context.caller)) ?? 'relay';
+  if (reply !== 'relay' && reply.kind !== 'rewritten') {
+    return encodeReply(reply, context.dialect, 'text');
+  }
+  const text = reply === 'relay' ? sql : reply.sql;
+  const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(text)]);
+  return await context.exchange(query, BATCH_LIMITS);
 }
 
 /** Prepares with the FE what turned out to be the FE's; returns its id there. */

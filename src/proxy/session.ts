@@ -4,7 +4,13 @@ import { FrontendError } from '../command/commands.ts';
 import type { Caller, Commands, FrontendRows } from '../command/commands.ts';
 import { endpointText } from '../model/endpoint.ts';
 import { ProxyError } from '../model/error.ts';
-import { encodeEarlyError, maskGreeting, readGreeting } from '../wire/handshake.ts';
+import {
+  Capability,
+  encodeEarlyError,
+  has,
+  maskGreeting,
+  readGreeting,
+} from '../wire/handshake.ts';
 import type { ClientFlags } from '../wire/handshake.ts';
 import { encodePacket, HEADER_BYTES, ProtocolError } from '../wire/packet.ts';
 import { answerOf, Command } from '../wire/request.ts';
@@ -13,7 +19,7 @@ import { encodeError, readAnswer, Status } from '../wire/resultset.ts';
 import { NoFrontendError } from './frontend.ts';
 import type { FrontendConnection, Frontends } from './frontend.ts';
 import { OwnStatements } from './own-statements.ts';
-import type { OwnRequest } from './own-statements.ts';
+import type { AnswerContext, OwnRequest } from './own-statements.ts';
 import { agreedOnDeprecateEof, RequestRouter } from './request-router.ts';
 import { SideDialogue } from './side-dialogue.ts';
 
@@ -49,6 +55,8 @@ export class Session {
   readonly #router: RequestRouter;
   #frontend: FrontendConnection | undefined;
   #frontendFlags = 0;
+  /** The client takes several results for one packet. */
+  #multiResults = false;
   /** A request of ours, waiting for earlier answers or running. */
   #own: OwnRequest | undefined;
   #running = false;
@@ -142,6 +150,7 @@ export class Session {
 
   #negotiated(flags: ClientFlags): void {
     this.#walker.deprecateEof = agreedOnDeprecateEof(this.#frontendFlags, flags.sent);
+    this.#multiResults = has(flags.sent, Capability.MULTI_STATEMENTS);
     this.#log.debug({ asked: flags.asked, sent: flags.sent }, 'client flags');
   }
 
@@ -210,6 +219,7 @@ export class Session {
   #fromFrontend(bytes: Buffer): boolean {
     if (!this.#piped) this.#walker.feed(bytes);
     if (this.#dialogue.open) {
+      if (this.#walker.infile) this.#sendNoFile();
       this.#dialogue.take(bytes, this.#walker.idle);
       if (this.#walker.lost === undefined) return true;
       this.#log.warn({ reason: this.#walker.lost }, 'the FE answered what no server answers');
@@ -226,6 +236,14 @@ export class Session {
     else if (this.#walker.infile) this.#fileAsked();
     if (this.#walker.lost !== undefined) this.#becomePipe(this.#walker.lost);
     return more;
+  }
+
+  /** A statement of a batch asks for a file, which would have to be asked for in the middle of an answer of ours: there is none. */
+  #sendNoFile(): void {
+    const sequence = this.#walker.nextSequence;
+    this.#walker.infile = false;
+    this.#walker.replied(sequence);
+    this.#toFrontend(encodePacket(sequence, Buffer.alloc(0)));
   }
 
   /** No answer is outstanding. */
@@ -262,23 +280,28 @@ export class Session {
 
   async #runOwn(request: OwnRequest): Promise<void> {
     this.#running = true;
-    const { status, deprecateEof } = this.#walker;
-    const dialect = { status, deprecateEof };
+    const walker = this.#walker;
     const caller: Caller = {
       address: this.#client.remoteAddress ?? '',
       ask: (sql) => this.#ask(sql),
     };
-    const exchange = (payload: Buffer): Promise<Buffer> => this.#dialogue.exchange(payload);
+    const context: AnswerContext = {
+      get dialect() {
+        return { status: walker.status, deprecateEof: walker.deprecateEof };
+      },
+      caller,
+      multiResults: this.#multiResults,
+      exchange: (payload, limits) => this.#dialogue.exchange(payload, limits),
+      send: (bytes) => void (this.#closed || this.#client.write(bytes)),
+    };
     // Never before the caller's turn is over: the router still holds the request.
     await Promise.resolve();
-    const answer = await this.#statements
-      .answer(request, { dialect, caller, exchange })
-      .catch((error: unknown) => {
-        this.#log.error({ err: error }, 'statement failed for a reason that is a bug');
-        return {
-          client: encodeError(0, 1105, 'HY000', 'internal error, see the log of the proxy'),
-        };
-      });
+    const answer = await this.#statements.answer(request, context).catch((error: unknown) => {
+      this.#log.error({ err: error }, 'statement failed for a reason that is a bug');
+      return {
+        client: encodeError(0, 1105, 'HY000', 'internal error, see the log of the proxy'),
+      };
+    });
     if (this.#closed) return;
     this.#running = false;
     this.#own = undefined;

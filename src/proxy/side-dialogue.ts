@@ -3,12 +3,20 @@ import { ProxyError } from '../model/error.ts';
 /** The FE's answer to a question of ours; SHOW GRANTS and lists of jobs are far smaller. */
 const ANSWER_BYTES_MAX = 16_777_216;
 
+/** Limits of an exchange other than the usual ones. */
+export interface ExchangeLimits {
+  /** Undefined: as long as it takes, for a statement of the client's own. */
+  readonly timeoutMs: number | undefined;
+  readonly bytesMax: number;
+}
+
 interface Question {
+  readonly bytesMax: number;
   readonly pieces: Buffer[];
   bytes: number;
   readonly resolve: (answer: Buffer) => void;
   readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /** What the dialogue needs from the session. */
@@ -42,10 +50,14 @@ export class SideDialogue {
 
   /**
    * Sends one command and returns the bytes of its whole answer.
-   * @throws ProxyError when the FE is lost, late (time limit of the session) or answers with more than 16 MiB.
+   * @throws ProxyError when the FE is lost, late (time limit of the session) or answers with more than 16 MiB, unless `limits` says otherwise.
    */
-  exchange(payload: Buffer): Promise<Buffer> {
-    const answer = this.#turn.then(() => this.#ask(payload));
+  exchange(payload: Buffer, limits?: ExchangeLimits): Promise<Buffer> {
+    const { timeoutMs, bytesMax } = limits ?? {
+      timeoutMs: this.#timeoutMs,
+      bytesMax: ANSWER_BYTES_MAX,
+    };
+    const answer = this.#turn.then(() => this.#ask(payload, timeoutMs, bytesMax));
     this.#turn = answer.catch(() => undefined);
     return answer;
   }
@@ -55,10 +67,11 @@ export class SideDialogue {
     const question = this.#question;
     if (!question) return;
     question.bytes += bytes.length;
-    if (question.bytes <= ANSWER_BYTES_MAX) question.pieces.push(Buffer.from(bytes));
+    if (question.bytes <= question.bytesMax) question.pieces.push(Buffer.from(bytes));
     if (!complete) return;
-    if (question.bytes > ANSWER_BYTES_MAX) {
-      this.fail(new ProxyError('STATEMENT', 'the FE answered with more than 16 MiB'));
+    if (question.bytes > question.bytesMax) {
+      const mebibytes = question.bytesMax >> 20;
+      this.fail(new ProxyError('STATEMENT', `the FE answered with more than ${mebibytes} MiB`));
       return;
     }
     this.#question = undefined;
@@ -75,15 +88,16 @@ export class SideDialogue {
     question.reject(error);
   }
 
-  #ask(payload: Buffer): Promise<Buffer> {
+  #ask(payload: Buffer, timeoutMs: number | undefined, bytesMax: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       this.#partner.send(payload);
-      const timer = setTimeout(() => {
-        const seconds = Math.round(this.#timeoutMs / 1000);
+      const late = (): void => {
+        const seconds = Math.round((timeoutMs ?? 0) / 1000);
         this.fail(new ProxyError('STATEMENT', `the FE did not answer within ${seconds} s`));
         this.#partner.late();
-      }, this.#timeoutMs);
-      this.#question = { pieces: [], bytes: 0, resolve, reject, timer };
+      };
+      const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
+      this.#question = { pieces: [], bytes: 0, bytesMax, resolve, reject, timer };
     });
   }
 }

@@ -9,8 +9,16 @@ export type Recognized =
   | { readonly kind: 'query'; readonly query: QueryText }
   | { readonly kind: 'describe'; readonly table: TvfName }
   | { readonly kind: 'config'; readonly statement: ConfigStatement }
-  /** Several statements, at least one of them ours: refused as a whole, so that never half of it runs. */
-  | { readonly kind: 'batch' };
+  /** Several statements, at least one of them ours. */
+  | { readonly kind: 'batch'; readonly parts: readonly BatchPart[] };
+
+/** One of several statements. */
+export interface BatchPart {
+  /** From the last semicolon to the next, comments included. */
+  readonly sql: string;
+  /** Undefined: Doris' own. Never a batch. */
+  readonly recognized: Recognized | undefined;
+}
 
 /** Longer statements are Doris' own: looking through them would hold up everybody's queries (wire.md §2.6). In UTF-16 units. */
 const LENGTH_MAX = 64 * 1024;
@@ -34,25 +42,37 @@ export function recognize(sql: string): Recognized | undefined {
   }
   if (!HINT.test(sql)) return undefined;
   const tokens = tokenize(sql);
-  const parts = splitStatements(tokens);
-  if (parts.length === 1) return recognizeOne(sql, parts[0] ?? []);
-  return parts.some((part) => recognizeOne(sql, part) !== undefined)
-    ? { kind: 'batch' }
+  const statements = splitStatements(sql, tokens);
+  if (statements.length <= 1) {
+    return recognizeOne(
+      sql,
+      tokens.filter((token) => !isPunctuation(token, ';')),
+    );
+  }
+  const parts = statements.map((part) => ({
+    sql: part,
+    recognized: recognizeOne(part, tokenize(part)),
+  }));
+  return parts.some(({ recognized }) => recognized !== undefined)
+    ? { kind: 'batch', parts }
     : undefined;
 }
 
-function splitStatements(tokens: readonly Token[]): readonly (readonly Token[])[] {
-  const parts: Token[][] = [];
-  let part: Token[] = [];
+/** The texts between semicolons; those without a token are none. */
+function splitStatements(sql: string, tokens: readonly Token[]): readonly string[] {
+  const parts: string[] = [];
+  let from = 0;
+  let empty = true;
   for (const token of tokens) {
-    if (isPunctuation(token, ';')) {
-      if (part.length > 0) parts.push(part);
-      part = [];
-    } else {
-      part.push(token);
+    if (!isPunctuation(token, ';')) {
+      empty = false;
+      continue;
     }
+    if (!empty) parts.push(sql.slice(from, token.start));
+    from = token.end;
+    empty = true;
   }
-  if (part.length > 0) parts.push(part);
+  if (!empty) parts.push(sql.slice(from));
   return parts;
 }
 

@@ -11,6 +11,7 @@ export const Capability = {
   COMPRESS: 2 ** 5,
   PROTOCOL_41: 2 ** 9,
   SSL: 2 ** 11,
+  MULTI_STATEMENTS: 2 ** 16,
   SESSION_TRACK: 2 ** 23,
   DEPRECATE_EOF: 2 ** 24,
   OPTIONAL_RESULTSET_METADATA: 2 ** 25,

@@ -43,13 +43,17 @@ function lenencBytes(first: number): number {
   return first === 0xfe ? 9 : 1;
 }
 
-/** Status flags of an OK payload at `at`, whichever of its two headers it has. */
-function okStatus(bytes: Buffer, at: number, length: number): number {
+/** Where the status flags of an OK payload at `at` are, whichever of its two headers it has. */
+export function okStatusAt(bytes: Buffer, at: number, length: number): number | undefined {
   let flags = at + 1;
   flags += lenencBytes(bytes[flags] ?? 0);
   flags += lenencBytes(bytes[flags] ?? 0);
-  if (flags + 2 > at + length || flags + 2 > bytes.length) return 0;
-  return bytes.readUInt16LE(flags);
+  return flags + 2 > at + length || flags + 2 > bytes.length ? undefined : flags;
+}
+
+function okStatus(bytes: Buffer, at: number, length: number): number {
+  const flags = okStatusAt(bytes, at, length);
+  return flags === undefined ? 0 : bytes.readUInt16LE(flags);
 }
 
 export class ResponseWalker {

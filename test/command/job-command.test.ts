@@ -127,11 +127,16 @@ describe('statements about other jobs', () => {
     );
   });
 
-  test('without LOAD nothing may be done, and a batch does nothing', async () => {
+  test('a batch is handed out in parts', () => {
+    const { batch } = world.commands.recognize("DROP JOB WHERE jobname='j'; select 1") ?? {};
+    expect(batch?.map(({ sql, own }) => [sql, own !== undefined])).toEqual([
+      ["DROP JOB WHERE jobname='j'", true],
+      [' select 1', false],
+    ]);
+  });
+
+  test('without LOAD nothing may be done', async () => {
     await world.run(create());
-    expect(await world.refusal("DROP JOB WHERE jobname='j'; select 1")).toMatch(
-      /must be sent alone/,
-    );
     world.caller.grants = grants('jack', 'DatabasePrivs', null);
     for (const verb of ['PAUSE', 'DROP']) {
       expect(await world.refusal(`${verb} JOB WHERE jobname = 'j'`)).toMatch(

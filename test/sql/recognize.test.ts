@@ -185,7 +185,19 @@ describe('a statement with a source that does not parse is refused here, and its
   });
 });
 
-describe('a batch with one of ours in it is refused whole', () => {
+describe('a batch with one of ours in it is cut at its semicolons', () => {
+  test('every character of a statement of Doris stays, comments included', () => {
+    const found = recognize(`/*+ h */ select 'a;b' -- ;\n;; ${CREATE} ;`);
+    expect(found?.kind === 'batch' && found.parts.map(({ sql }) => sql)).toEqual([
+      "/*+ h */ select 'a;b' -- ;\n",
+      ` ${CREATE} `,
+    ]);
+    expect(found?.kind === 'batch' && found.parts.map((part) => part.recognized?.kind)).toEqual([
+      undefined,
+      'job',
+    ]);
+  });
+
   test.each([
     `select 1; ${CREATE}`,
     `${CREATE}; select 1`,

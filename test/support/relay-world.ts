@@ -9,12 +9,22 @@ export const NEW = { deprecateEof: true, status: 2 };
 export const QUERY = 3;
 export const PREPARE = 0x16;
 
+const notCalled = (): Promise<never> => Promise.reject(new TypeError('not called'));
+
 /** Statements of ours in the relay's tests: `pause job <word> <rest>`, `create job` alike, and `select ... from jobs(...)`. */
 class FakeCommands implements Commands {
   readonly executed: string[] = [];
   readonly asked: string[] = [];
 
   recognize(sql: string): OwnStatement | undefined {
+    if (sql.includes(';') && !sql.includes("';")) {
+      const batch = sql
+        .split(';')
+        .map((part) => part.trim())
+        .map((part) => ({ sql: part, own: this.recognize(part) }));
+      if (!batch.some(({ own }) => own)) return undefined;
+      return { parameterCount: 0, columns: [], batch, execute: notCalled };
+    }
     const [, word = '', rest = ''] = /^(?:pause|create) job (\w+) ?(.*)$/is.exec(sql) ?? [];
     const query = /from jobs\(/i.test(sql);
     if (word === 'doris' || (!query && word === '')) return undefined;
