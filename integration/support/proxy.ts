@@ -26,6 +26,7 @@ export interface ProxyOptions {
   readonly dorisPassword?: string;
   /** More flags. */
   readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface HostPort {
@@ -71,6 +72,10 @@ export class ProxyHandle implements AsyncDisposable {
     return this.#admin;
   }
 
+  get running(): boolean {
+    return this.#process.running;
+  }
+
   get pid(): number {
     return this.#process.child.pid ?? 0;
   }
@@ -113,7 +118,7 @@ export class ProxyHandle implements AsyncDisposable {
   }
 
   #launch(port: number): ServerProcess {
-    const { fe, feHttp, dorisUser = 'root', dorisPassword = '', args = [] } = this.#options;
+    const { fe, feHttp, dorisUser = 'root', dorisPassword = '', args = [], env } = this.#options;
     const started = new ServerProcess({
       program: process.execPath,
       args: [
@@ -127,7 +132,7 @@ export class ProxyHandle implements AsyncDisposable {
         `--data-dir=${this.dataDir}`,
         ...args,
       ],
-      env: { DJP_DORIS_PASSWORD: dorisPassword },
+      env: { DJP_DORIS_PASSWORD: dorisPassword, ...env },
     });
     started.child.stderr?.on('data', (text: string) => (this.#stderr += text));
     return started;
