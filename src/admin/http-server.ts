@@ -26,7 +26,11 @@ export class AdminServer implements AsyncDisposable {
         answer(response, 405, 'only GET is answered here\n');
         return;
       }
-      void respond(new URL(request.url ?? '/', 'http://admin').pathname, options, response);
+      // Not by `new URL`: it throws at `//`, and what is thrown here ends the process.
+      const [path = ''] = (request.url ?? '').split('?');
+      respond(path, options, response).catch((error: unknown) => {
+        answer(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
+      });
     });
     server.listen(options.port, options.host);
     await once(server, 'listening');

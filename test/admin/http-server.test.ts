@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { expect, test } from 'vitest';
 import { AdminServer } from '../../src/admin/http-server.ts';
 import { makeMetrics } from '../../src/admin/metrics.ts';
@@ -65,4 +67,30 @@ test('health is told apart from readiness, and nothing else is served', async ()
   expect(await status('/readyz')).toBe(200);
   expect(await status('/etc/passwd')).toBe(404);
   expect(await status('/healthz', { method: 'POST' })).toBe(405);
+  expect(await status('/healthz?probe=1')).toBe(200);
+});
+
+test('neither a path that is no URL nor a catalog that cannot be read ends the process', async () => {
+  await using admin = await AdminServer.open({
+    host: '127.0.0.1',
+    port: 0,
+    metrics: makeMetrics({
+      jobs: () => {
+        throw new Error('the catalog is closed');
+      },
+      violations: () => 0,
+    }),
+    ready: () => true,
+  });
+  const [host, port] = admin.address.split(':');
+  const statusOf = async (path: string): Promise<number | undefined> => {
+    const [response] = (await once(get({ host, port, path, agent: false }), 'response')) as [
+      IncomingMessage,
+    ];
+    response.resume();
+    return response.statusCode;
+  };
+  expect(await statusOf('//')).toBe(404);
+  expect(await statusOf('http://[')).toBe(404);
+  expect(await statusOf('/metrics')).toBe(500);
 });
