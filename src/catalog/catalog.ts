@@ -95,13 +95,14 @@ export class Catalog implements AsyncDisposable {
   }
 
   /**
-   * A number never given before, for jobs and tasks: one counter for both, seeded with the clock in milliseconds
-   * as Doris does, and never going back.
+   * A number never given before, for jobs and tasks: one counter for both, at the clock in milliseconds as Doris' ids are, and
+   * never going back. It follows the clock, because a catalog restored from a copy must not give out again what was given after the
+   * copy was made: Doris would take the new rows for those that it has under the same label.
    */
   async nextId(): Promise<number> {
     while (this.#freeIds.next === this.#freeIds.end) {
       const found = this.#read<number>('meta/id');
-      const next = found?.value ?? Date.now();
+      const next = Math.max(found?.value ?? 0, Date.now());
       const taken = await this.#commit({
         compare: new Map([['meta/id', found?.revision ?? 0]]),
         put: [['meta/id', next + ID_BLOCK]],

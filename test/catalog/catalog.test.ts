@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { OwnerLock } from '../../src/catalog/owner-lock.ts';
 import type { Job, Task } from '../../src/model/job.ts';
@@ -150,6 +150,30 @@ test('ids grow, over two openings and two users at once', async () => {
   }
   expect(new Set(seen).size).toBe(seen.length);
   expect(Math.min(...seen)).toBeGreaterThan(1_700_000_000_000);
+});
+
+test('a catalog restored from a copy gives no id that was given after the copy, nor does a clock that goes back', async () => {
+  const [file, copy] = ['catalog.mdb', 'copy'].map((name) => path.join(directory, name)) as [
+    string,
+    string,
+  ];
+  const idOf = async (atMs: number): Promise<number> => {
+    vi.setSystemTime(atMs);
+    await using catalog = await openCatalog();
+    return await catalog.nextId();
+  };
+  vi.useFakeTimers({ toFake: ['Date'] });
+  try {
+    await idOf(1_000_000);
+    copyFileSync(file, copy);
+    const given = [await idOf(1_060_000), await idOf(1_061_000)];
+    copyFileSync(copy, file);
+    given.push(await idOf(1_120_000), await idOf(1_000_000));
+    expect(given).toEqual(given.toSorted((a, b) => a - b));
+    expect(new Set(given).size).toBe(4);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('a catalog of a newer program is refused', async () => {
