@@ -152,23 +152,25 @@ test('ids grow, over two openings and two users at once', async () => {
   expect(Math.min(...seen)).toBeGreaterThan(1_700_000_000_000);
 });
 
+/** An id that a process gives which starts at this time. */
+async function idGivenAt(timeMs: number): Promise<number> {
+  vi.setSystemTime(timeMs);
+  await using catalog = await openCatalog();
+  return await catalog.nextId();
+}
+
 test('a catalog restored from a copy gives no id that was given after the copy, nor does a clock that goes back', async () => {
   const [file, copy] = ['catalog.mdb', 'copy'].map((name) => path.join(directory, name)) as [
     string,
     string,
   ];
-  const idOf = async (atMs: number): Promise<number> => {
-    vi.setSystemTime(atMs);
-    await using catalog = await openCatalog();
-    return await catalog.nextId();
-  };
   vi.useFakeTimers({ toFake: ['Date'] });
   try {
-    await idOf(1_000_000);
+    await idGivenAt(1_000_000);
     copyFileSync(file, copy);
-    const given = [await idOf(1_060_000), await idOf(1_061_000)];
+    const given = [await idGivenAt(1_060_000), await idGivenAt(1_061_000)];
     copyFileSync(copy, file);
-    given.push(await idOf(1_120_000), await idOf(1_000_000));
+    given.push(await idGivenAt(1_120_000), await idGivenAt(1_000_000));
     expect(given).toEqual(given.toSorted((a, b) => a - b));
     expect(new Set(given).size).toBe(4);
   } finally {
