@@ -69,7 +69,30 @@ export class EndToEnd implements AsyncDisposable {
     return place;
   }
 
+  /**
+   * The counters of what must never happen, kills and restarts included.
+   * @throws when one of them is not 0.
+   */
+  async expectNoViolation(): Promise<void> {
+    const { host, port } = this.proxy.admin;
+    const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text();
+    const counters = [...metrics.matchAll(/^streaming_job_violation_(\w+) (\d+)$/gm)];
+    if (counters.length === 0) throw new Error('the proxy exports no counters of violations');
+    const violated = counters.filter(([, , count]) => count !== '0').map(([line]) => line);
+    if (violated.length > 0) throw new Error(`this must never happen: ${violated.join(', ')}`);
+  }
+
+  /** @throws what {@link expectNoViolation} throws, after everything was closed. */
   async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      // A test that has stopped the proxy for good has nothing to ask.
+      if (this.proxy.running) await this.expectNoViolation();
+    } finally {
+      await this.#close();
+    }
+  }
+
+  async #close(): Promise<void> {
     this.client.destroy();
     await this.proxy[Symbol.asyncDispose]();
     await this.doris[Symbol.asyncDispose]();
