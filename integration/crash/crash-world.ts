@@ -224,11 +224,12 @@ export class CrashWorld implements AsyncDisposable {
       await this.#same(table, key);
     }
     await this.#goingWell();
-    this.checkTrace();
+    await this.#nothingLeft();
+    this.#checkTrace();
   }
 
   /** Nothing was passed that has no name, and no label was sent with two contents. */
-  checkTrace(): void {
+  #checkTrace(): void {
     const lines = readFileSync(join(this.#folder, 'trace'), 'utf8').split('\n');
     for (const line of lines.slice(this.#traceRead)) {
       const [what, ...rest] = line.split(' ');
@@ -250,15 +251,6 @@ export class CrashWorld implements AsyncDisposable {
   lastSteps(): string {
     const lines = readFileSync(join(this.#folder, 'trace'), 'utf8').trimEnd().split('\n');
     return lines.slice(-15).join('\n');
-  }
-
-  /** What a job leaves at a Postgres server. */
-  async leftAtSource(): Promise<string[]> {
-    if (this.source.kind !== 'postgres') return [];
-    const rows = await this.source.query<{ name: string }>(
-      `SELECT slot_name AS name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication`,
-    );
-    return rows.map(({ name }) => name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -295,6 +287,19 @@ export class CrashWorld implements AsyncDisposable {
       if (signal.aborted) return;
       if (!this.proxy.running)
         throw new Error(`the process ended:\n${this.proxy.stderr.slice(-2000)}`);
+    }
+  }
+
+  /** A Postgres server has one slot and one publication, those of the job that lives: a slot that nobody knows of fills its disk. */
+  async #nothingLeft(): Promise<void> {
+    if (this.source.kind !== 'postgres') return;
+    const id = (await this.row())?.['Id'];
+    const rows = await this.source.query<{ name: string }>(
+      'SELECT slot_name AS name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication',
+    );
+    const names = rows.map(({ name }) => name).toSorted();
+    if (names.join() !== `doris_cdc_${id},doris_pub_${id}`) {
+      throw new Error(`job ${id} and at the source: ${names.join()}`);
     }
   }
 

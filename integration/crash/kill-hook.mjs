@@ -72,7 +72,9 @@ function nameOf(before, after, along) {
   if (along.progress?.length > 0) return 'copy progress';
   if (before.snapshotPending && !after.snapshotPending) return 'copy finished';
   if (before.status !== after.status) {
-    if (after.status === 'PENDING') return before.status === 'PAUSED' ? 'resume' : 'restart';
+    if (after.status === 'PENDING') {
+      return { PAUSED: 'resume', STOPPED: 'create' }[before.status] ?? 'restart';
+    }
     return { RUNNING: 'start', PAUSED: 'pause', STOPPED: 'stop', FINISHED: 'finish' }[after.status];
   }
   if (before.epoch !== after.epoch) return 'alter';
@@ -103,7 +105,7 @@ Catalog.prototype.changeJob = async function (jobId, change, along = {}) {
   return changed;
 };
 Catalog.prototype.createJob = function (...args) {
-  return around('create', () => createJob.apply(this, args));
+  return around('reserve', () => createJob.apply(this, args));
 };
 Catalog.prototype.removeJob = function (...args) {
   return around('remove', () => removeJob.apply(this, args));

@@ -31,7 +31,7 @@ const task = (road: 'copy' | 'stream'): string[] => [
 ];
 
 const POINTS: Readonly<Record<Phase, readonly string[]>> = {
-  create: both('safe position', 'create table', 'create', 'start'),
+  create: both('reserve', 'safe position', 'create table', 'create', 'start'),
   snapshot: task('copy'),
   'hand-over': [...both('copy finished', 'open stream'), ...task('stream')],
   stream: [...task('stream'), ...both('acknowledge', 'position')],
