@@ -1,5 +1,5 @@
 import { ProxyError } from '../model/error.ts';
-import type { Job, Properties, SourceType } from '../model/job.ts';
+import type { Job, LeftOutTable, Properties, SourceType } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { TableSpec } from '../model/table.ts';
 import { checkTable, createTable, identifier } from '../sink/table-ddl.ts';
@@ -15,6 +15,7 @@ import {
   checkTargetProperties,
   expectRequiredSourceProperties,
   sessionVariables,
+  skipsTables,
   tableSelection,
   toProperties,
 } from './properties.ts';
@@ -22,6 +23,9 @@ import type { Rights } from './rights.ts';
 
 /** Where a new job starts (job-sql.md §5.3). */
 type Start = 'initial' | 'snapshot' | 'latest' | 'earliest' | { readonly position: Position };
+
+const UNICODE_HINT =
+  'names with letters beyond ASCII need enable_unicode_name_support = true in Doris, or "table.<name>.target_table" and "table.<name>.exclude_columns" here';
 
 /** Shown of a job whose CREATE never came to its end. */
 const CUT_OFF = {
@@ -115,8 +119,7 @@ export class JobCreator {
     { start, password }: { readonly start: Start; readonly password: string },
     rights: Rights,
   ): Promise<void> {
-    const tables = await source.preflight(tableSelection(draft.sourceProperties));
-    await this.#missingTables(draft, tables, rights);
+    const { tables, leftOut } = await this.#selectTables(source, draft, rights);
     // Should the process die before the end, there is a job that can be dropped, and no slot that nobody knows of.
     const reserved: Job = { ...draft, tables, status: 'STOPPED', failure: CUT_OFF };
     await this.#parts.catalog.createJob(reserved, password);
@@ -126,6 +129,7 @@ export class JobCreator {
       const job: Job = {
         ...draft,
         tables,
+        ...(leftOut.length === 0 ? {} : { leftOut }),
         ...(position === undefined ? {} : { position }),
         sourceProperties: withFoundTables(draft.sourceProperties, tables),
       };
@@ -133,7 +137,7 @@ export class JobCreator {
         // Looked up again, now that nobody else makes tables: what is not ours must not be dropped.
         for (const table of await this.#missingTables(draft, tables, rights)) {
           made.push(table.name);
-          await this.#parts.target.execute(table.ddl);
+          await this.#make(table);
         }
         await this.#parts.catalog.changeJob(draft.id, (found) => {
           if (found.epoch === draft.epoch) return job;
@@ -147,11 +151,40 @@ export class JobCreator {
     }
   }
 
-  /** Checks the tables that Doris has; returns those that it lacks, which the caller may create. Makes nothing. */
+  /** The tables that can be copied, as far as that can be known without making anything. */
+  async #selectTables(
+    source: Source,
+    draft: Job,
+    rights: Rights,
+  ): Promise<{ readonly tables: readonly TableSpec[]; readonly leftOut: readonly LeftOutTable[] }> {
+    const leftOut: LeftOutTable[] = [];
+    const leaveOut = (table: string, reason: string): void => void leftOut.push({ table, reason });
+    const skips = skipsTables(draft.sourceProperties);
+    const selection = tableSelection(draft.sourceProperties);
+    const tables = await source.preflight(selection, skips ? leaveOut : undefined);
+    const refused = new Map<TableSpec, ProxyError>();
+    await this.#missingTables(draft, tables, rights, refused);
+    const errors = [...refused.values()];
+    if (errors.length > 0 && (!skips || refused.size === tables.length)) {
+      throw new ProxyError('TARGET_TABLE', errors.map(({ message }) => message).join('; '));
+    }
+    if (errors.length === 0) return { tables, leftOut };
+    for (const [table, { message }] of refused) leaveOut(table.name, message);
+    // What a source makes for itself, a publication, is for what its last preflight selected.
+    const include = tables.filter((table) => !refused.has(table)).map(({ name }) => name);
+    return { tables: await source.preflight({ ...selection, include }), leftOut };
+  }
+
+  /**
+   * Checks the tables that Doris has; returns those that it lacks, which the caller may create. Makes nothing.
+   *
+   * @param refused takes what Doris cannot copy, instead of the error for it.
+   */
   async #missingTables(
     draft: Job,
     tables: readonly TableSpec[],
     rights: Rights,
+    refused?: Map<TableSpec, ProxyError>,
   ): Promise<readonly MissingTable[]> {
     const sources = new Map<string, string>();
     const missing: MissingTable[] = [];
@@ -163,16 +196,41 @@ export class JobCreator {
         );
       }
       sources.set(table.target, table.name);
-      const existing = await this.#parts.target.describeTable(draft.targetDatabase, table.target);
-      if (existing === undefined) {
-        rights.expectCreate(draft.targetDatabase, table.target);
-        const ddl = createTable(draft.targetDatabase, table, draft.targetProperties);
-        missing.push({ name: table.target, ddl });
-      } else {
-        checkTable(draft.targetDatabase, existing, table);
+      try {
+        const ddl = await this.#ddlIfMissing(draft, table, rights);
+        if (ddl !== undefined) missing.push({ name: table.target, ddl });
+      } catch (error) {
+        const isTables = error instanceof ProxyError && error.code === 'TARGET_TABLE';
+        if (refused === undefined || !isTables) throw error;
+        refused.set(table, error);
       }
     }
     return missing;
+  }
+
+  /** @throws ProxyError TARGET_TABLE when Doris cannot have, or has and should not have, such a table. */
+  async #ddlIfMissing(draft: Job, table: TableSpec, rights: Rights): Promise<string | undefined> {
+    const { targetDatabase } = draft;
+    const existing = await this.#parts.target.describeTable(targetDatabase, table.target);
+    if (existing !== undefined) {
+      checkTable(targetDatabase, existing, table);
+      return undefined;
+    }
+    rights.expectCreate(targetDatabase, table.target);
+    return createTable(targetDatabase, table, draft.targetProperties);
+  }
+
+  /** What Doris says of a name that we cannot judge is said with its cure. */
+  async #make({ ddl }: MissingTable): Promise<void> {
+    try {
+      await this.#parts.target.execute(ddl);
+    } catch (cause) {
+      const names = /^[\x20-\x7e\s]*$/.test(ddl) ? '' : UNICODE_HINT;
+      if (names === '' || !(cause instanceof ProxyError) || cause.code !== 'TARGET_TABLE') {
+        throw cause;
+      }
+      throw new ProxyError('TARGET_TABLE', `${cause.message}; ${names}`, { cause });
+    }
   }
 
   /** Best effort: the statement has failed, and its own error is what the user must read. */

@@ -27,8 +27,19 @@ export function jobRow(job: Job, timeText: TimeText): readonly string[] {
     job.endPosition === undefined ? MISSING : endOffsetJson(job.endPosition),
     JSON.stringify({ scannedRows, loadBytes, fileNumber: 0, fileSize: 0 }),
     job.failure?.message ?? MISSING,
-    '', // JobRuntimeMsg
+    runtimeMessage(job),
   ];
+}
+
+/** `JobRuntimeMsg`: what is not an error and should be known all the same. A table or column is named once, whatever happened to it. */
+function runtimeMessage({ leftOut = [], unheld = {} }: Job): string {
+  return [
+    ...leftOut.map(({ table, reason }) => `table ${table} is left out: ${reason}`),
+    ...Object.entries(unheld).map(
+      ([column, count]) =>
+        `${count} ${count === 1 ? 'value' : 'values'} of column ${column} became NULL: zero or impossible dates, which Doris does not have`,
+    ),
+  ].join('; ');
 }
 
 /** A task's row of `tasks()`, in the order of its columns. */

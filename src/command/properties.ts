@@ -37,6 +37,8 @@ const SOURCE_KEYS: Readonly<Record<string, (value: string) => boolean>> = {
   publication_name: isResourceName,
   ssl_mode: (value) => ['disable', 'require', 'verify-ca'].includes(value),
   ssl_rootcert: isSet,
+  // Ours: Doris refuses the statement because of one table.
+  on_table_error: (value) => /^(?:fail|skip)$/i.test(value),
 };
 
 const SUPPORTED_JOB_KEYS =
@@ -90,15 +92,16 @@ function checkSourceKey(key: string, value: string): void {
   }
 }
 
+/** `table.<name>.<suffix>`: a name may have dots itself, which Doris' jobs do not let one configure. */
+const TABLE_KEY = /^table\.(?<table>.+)\.(?<suffix>target_table|exclude_columns)$/s;
+
 function checkTableKey(key: string, value: string): void {
-  const [, table, suffix, more] = key.split('.');
-  if (table === undefined || table === '' || suffix === undefined || more !== undefined) {
+  if (!TABLE_KEY.test(key)) {
     throw refuse(
-      `Malformed per-table config key: '${key}'. Expected format: table.<tableName>.<suffix>`,
+      /^table\.[^.]+\.[^.]*$/s.test(key)
+        ? `Unknown per-table config key: '${key}'`
+        : `Malformed per-table config key: '${key}'. Expected format: table.<tableName>.<suffix>`,
     );
-  }
-  if (suffix !== 'target_table' && suffix !== 'exclude_columns') {
-    throw refuse(`Unknown per-table config key: '${key}'`);
   }
   if (!isSet(value)) throw refuse(`Value for per-table config key '${key}' must not be empty`);
 }
@@ -168,20 +171,24 @@ export function expectRequiredSourceProperties(type: SourceType, list: PropertyL
 
 /** Which tables the source properties name. Names are trimmed, which Doris does not do. */
 export function tableSelection(properties: Properties): TableSelection {
-  const targets: Record<string, string> = {};
-  const excludeColumns: Record<string, readonly string[]> = {};
-  for (const [key, value] of Object.entries(properties)) {
-    const [prefix, table, suffix] = key.split('.');
-    if (prefix !== 'table' || table === undefined) continue;
-    if (suffix === 'target_table') targets[table] = value.trim();
-    else excludeColumns[table] = names(value);
-  }
+  const ofTables = (wanted: string): [string, string][] =>
+    Object.entries(properties).flatMap(([key, value]) => {
+      const { table, suffix } = TABLE_KEY.exec(key)?.groups ?? {};
+      return table === undefined || suffix !== wanted ? [] : [[table, value]];
+    });
   return {
     include: names(properties['include_tables'] ?? ''),
     exclude: names(properties['exclude_tables'] ?? ''),
-    targets,
-    excludeColumns,
+    targets: Object.fromEntries(ofTables('target_table').map(([t, name]) => [t, name.trim()])),
+    excludeColumns: Object.fromEntries(
+      ofTables('exclude_columns').map(([t, list]) => [t, names(list)]),
+    ),
   };
+}
+
+/** Whether tables that cannot be copied are left out (`on_table_error` = `skip`), instead of refusing the statement. */
+export function skipsTables(properties: Properties): boolean {
+  return properties['on_table_error']?.toLowerCase() === 'skip';
 }
 
 /** A list as an object, in its order, safe for a key like `__proto__`. */

@@ -60,6 +60,17 @@ export class Batch {
     return bodies.toSorted((a, b) => (tableId(a.table) < tableId(b.table) ? -1 : 1));
   }
 
+  /** How many values became NULL because Doris cannot hold them, by `table.column` of the source. Empty: none. */
+  unheld(): Readonly<Record<string, number>> {
+    const counts: [string, number][] = [];
+    for (const [spec, { unheld }] of this.#tables) {
+      spec.columns.forEach(({ name }, i) => {
+        if (unheld[i]! > 0) counts.push([`${spec.name}.${name}`, unheld[i]!]);
+      });
+    }
+    return Object.fromEntries(counts);
+  }
+
   /** Forgets the rows and keeps the memory. Tables that had no row are forgotten too: their specs may be outdated. */
   reset(): void {
     for (const [spec, table] of this.#tables) {

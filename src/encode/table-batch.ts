@@ -49,6 +49,8 @@ export class TableBatch extends JsonWriter {
   readonly spec: TableSpec;
   /** Rows written since the last reset, dead ones included. */
   rows = 0;
+  /** By column: values that Doris cannot hold, written as NULL since the last reset. A double counts to 2^53. */
+  readonly unheld: Float64Array;
   /** Where the row in progress begins in `buffer`. Moves when the row is moved to a larger chunk. */
   rowStart = 0;
   /**
@@ -75,6 +77,7 @@ export class TableBatch extends JsonWriter {
   constructor(spec: TableSpec, pool: ChunkPool, total: Total) {
     super();
     this.spec = spec;
+    this.unheld = new Float64Array(spec.columns.length);
     this.#pool = pool;
     this.#total = total;
     const layout = rowLayout(spec);
@@ -160,6 +163,7 @@ export class TableBatch extends JsonWriter {
       this.#slots.fill(0);
     }
     this.rows = 0;
+    this.unheld.fill(0);
     this.#dead = 0;
     this.#finished = undefined;
   }

@@ -44,6 +44,12 @@ export interface JobStatistic {
   readonly loadBytes: number;
 }
 
+/** A table of the source that a job was asked for and does not copy. */
+export interface LeftOutTable {
+  readonly table: string;
+  readonly reason: string;
+}
+
 /** A streaming job as the catalog keeps it. Passwords are not in it: the catalog holds them encrypted, apart. */
 export interface Job {
   readonly id: number;
@@ -66,6 +72,10 @@ export interface Job {
   readonly canceledTaskCount: number;
   readonly statistic: JobStatistic;
   readonly tables: readonly TableSpec[];
+  /** Tables that were selected and are not copied, with the reason (source property `on_table_error` = `skip`). */
+  readonly leftOut?: readonly LeftOutTable[];
+  /** Values that became NULL because Doris cannot hold them, by `table.column`, over the job's life. */
+  readonly unheld?: Readonly<Record<string, number>>;
   /** `true` until every split of every table was loaded. */
   readonly snapshotPending: boolean;
   /** During the snapshot: the splits of the last successful task, for `CurrentOffset`. */
@@ -132,6 +142,8 @@ export interface Task {
   readonly startTimeMs?: number;
   readonly finishTimeMs?: number;
   readonly statistic: JobStatistic;
+  /** Of `Job.unheld`, what this batch adds when it is in. */
+  readonly unheld?: Readonly<Record<string, number>>;
   readonly range: TaskRange;
   /** Written before the first byte is sent, so that a crash finds the labels again (design: effectively once). */
   readonly loads: readonly TaskLoad[];

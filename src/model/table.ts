@@ -27,8 +27,10 @@ export interface TableSpec {
   readonly target: string;
   /** In the source's order (MySQL: the order of the row image, invisible columns included). */
   readonly columns: readonly ColumnSpec[];
-  /** Primary-key columns in key order. */
+  /** Primary-key columns in key order; those of a unique index where a table has no primary key. */
   readonly key: readonly string[];
+  /** MySQL: the name of that unique index. Absent: the primary key. */
+  readonly keyIndex?: string;
 }
 
 /** `schema.name`, as Doris' split ids and messages write a table. */

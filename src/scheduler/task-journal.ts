@@ -54,6 +54,7 @@ export async function runTask(
   const bodies = batch.bodies();
   const label = taskLabel(context.jobId, id);
   const now = context.now();
+  const unheld = batch.unheld();
   const task: Task = {
     id,
     jobId: context.jobId,
@@ -61,6 +62,7 @@ export async function runTask(
     createTimeMs: now,
     startTimeMs: now,
     statistic: { scannedRows: 0, loadBytes: 0 },
+    ...(Object.keys(unheld).length === 0 ? {} : { unheld }),
     range,
     loads: bodies.map((body, index) => ({
       target: body.table.target,
@@ -168,6 +170,7 @@ export async function recordSuccess(
           scannedRows: job.statistic.scannedRows + statistic.scannedRows,
           loadBytes: job.statistic.loadBytes + statistic.loadBytes,
         },
+        ...(task.unheld === undefined ? {} : { unheld: sum(job.unheld ?? {}, task.unheld) }),
       };
     },
     {
@@ -176,6 +179,16 @@ export async function recordSuccess(
       ...(effect.progress === undefined ? {} : { progress: effect.progress }),
     },
   );
+}
+
+type Counts = Readonly<Record<string, number>>;
+
+function sum(a: Counts, b: Counts): Counts {
+  const added = Object.entries(b).map(([name, count]): [string, number] => [
+    name,
+    (Object.hasOwn(a, name) ? a[name]! : 0) + count,
+  ]);
+  return { ...a, ...Object.fromEntries(added) };
 }
 
 async function recordFailure(context: JobContext, task: Task, error: ProxyError): Promise<void> {

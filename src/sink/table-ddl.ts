@@ -50,6 +50,7 @@ export type Sequence = { readonly type: string } | { readonly column: string };
  */
 export function createTable(database: string, table: TableSpec, properties: Properties): string {
   checkSource(database, table);
+  checkNames(database, table);
   checkSequence(database, table, properties);
   const columns = copied(table).map((column) => {
     const comment = column.comment === '' ? '' : ` COMMENT ${quoted(column.comment)}`;
@@ -224,6 +225,42 @@ function checkSource(database: string, table: TableSpec): void {
   throw new ProxyError(
     'TARGET_TABLE',
     `table ${database}.${table.target} cannot be a copy of ${tableId(table)}: ${findings.join('; ')}`,
+  );
+}
+
+/**
+ * Names that Doris takes with `enable_unicode_name_support` (doris-target.md §3.5); whether it takes letters beyond ASCII is for
+ * Doris to say.
+ */
+const TABLE_NAME = /^[a-z\p{L}][a-z0-9\-_\p{L}]{0,63}$/iu;
+const COLUMN_NAME = /^[.a-z0-9_+\-/?@#$%^&*"\s,:\p{L}]{1,256}$/iu;
+const RESERVED_COLUMN_NAME = /^(__doris_|mva?_)/i;
+
+/** @throws ProxyError TARGET_TABLE naming what Doris does not take, with the cure. */
+function checkNames(database: string, table: TableSpec): void {
+  const findings: string[] = [];
+  if (!TABLE_NAME.test(table.target)) {
+    findings.push(
+      `Doris takes no table name but letters, digits, - and _, a letter first, 64 at most; set "table.${table.name}.target_table"`,
+    );
+  }
+  const seen = new Map<string, string>();
+  for (const { name } of copied(table)) {
+    const other = seen.get(name.toLowerCase());
+    seen.set(name.toLowerCase(), name);
+    const cure = table.key.includes(name)
+      ? 'rename it at the source'
+      : `rename it at the source, or leave it out by "table.${table.name}.exclude_columns"`;
+    if (other !== undefined) {
+      findings.push(`columns ${other} and ${name} are one name to Doris: ${cure}`);
+    } else if (!COLUMN_NAME.test(name) || RESERVED_COLUMN_NAME.test(name)) {
+      findings.push(`Doris takes no column named ${name}: ${cure}`);
+    }
+  }
+  if (findings.length === 0) return;
+  throw new ProxyError(
+    'TARGET_TABLE',
+    `table ${database}.${table.target} cannot be made for ${tableId(table)}: ${findings.join('; ')}`,
   );
 }
 

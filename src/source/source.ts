@@ -14,6 +14,9 @@ export interface TableSelection {
   readonly excludeColumns: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Called for a table that cannot be copied, with the reason. */
+export type LeaveOut = (table: string, reason: string) => void;
+
 /** How much one `fill` may take, and how long it may wait. */
 export interface FillLimit {
   readonly rowsMax: number;
@@ -68,9 +71,10 @@ export interface SplitReader extends AsyncDisposable {
 export interface Source extends AsyncDisposable {
   /**
    * Checks the server's settings and the user's rights, and describes the selected tables, columns mapped to Doris.
-   * All findings are reported in one error, with the texts of job-sql.md §2.4 where Doris has one.
+   * All findings are reported in one error, with the texts of job-sql.md §2.4 where Doris has one. With `leaveOut`, what is wrong with
+   * single tables is told there instead and they are left out, unless none would be left.
    */
-  preflight(selection: TableSelection): Promise<readonly TableSpec[]>;
+  preflight(selection: TableSelection, leaveOut?: LeaveOut): Promise<readonly TableSpec[]>;
 
   /**
    * A position from which the stream shows every change that a SELECT begun after this call may not see

@@ -110,18 +110,25 @@ describe('CREATE JOB', () => {
           include_tables: ' user_info , order_info',
           'table.user_info.target_table': 'users',
           'table.user_info.exclude_columns': 'a, b',
+          'table.with.dots.target_table': 'dots',
+          'table.__proto__.target_table': 'proto',
         },
       }),
     );
     expect(world.parts.source.selection).toEqual({
       include: ['user_info', 'order_info'],
       exclude: [],
-      targets: { user_info: 'users' },
+      targets: { user_info: 'users', 'with.dots': 'dots', ['__proto__']: 'proto' },
       excludeColumns: { user_info: ['a', 'b'] },
     });
   });
 
   test.each<[string, Written, string]>([
+    [
+      'on_table_error',
+      { source: { on_table_error: 'ignore' } },
+      "Invalid value for key 'on_table_error': ignore",
+    ],
     ['key', { source: { JDBC_URL: 'x' } }, "Unexpected key: 'JDBC_URL'"],
     ['empty value', { source: { user: ' ' } }, "Invalid value for key 'user':  "],
     ['empty password', { source: { password: '' } }, "Invalid value for key 'password': "],
@@ -146,8 +153,8 @@ describe('CREATE JOB', () => {
     ],
     [
       'table key',
-      { source: { 'table.a.b.target_table': 'x' } },
-      "Malformed per-table config key: 'table.a.b.target_table'. Expected format: table.<tableName>.<suffix>",
+      { source: { 'table.target_table': 'x' } },
+      "Malformed per-table config key: 'table.target_table'. Expected format: table.<tableName>.<suffix>",
     ],
     ['table suffix', { source: { 'table.a.x': 'y' } }, "Unknown per-table config key: 'table.a.x'"],
     [

@@ -198,6 +198,21 @@ test('properties, comment and reason are shown as they are', () => {
   expect(row['ExecuteSql']).toMatch(/ \) TO DATABASE target_test_db$/);
 });
 
+const told = (over: Partial<Job>): string | undefined =>
+  named('jobs', jobRowOf({ ...SEED_JOB, ...over }))['JobRuntimeMsg'];
+
+test('what was left out, and values that became NULL, are told beside errors', () => {
+  expect(told({})).toBe('');
+  expect(told({ unheld: { 't.c': 1 } })).toBe(
+    '1 value of column t.c became NULL: zero or impossible dates, which Doris does not have',
+  );
+  expect(
+    told({ leftOut: [{ table: 'a', reason: 'it is odd' }], unheld: { 't.c': 3, 'u.c': 2 } }),
+  ).toMatch(
+    /^table a is left out: it is odd; 3 values of column t\.c .*; 2 values of column u\.c /,
+  );
+});
+
 test('positions of Postgres have the key order of job-sql.md §3.9', () => {
   const wal: PostgresPosition = {
     kind: 'postgres',

@@ -106,9 +106,38 @@ describe('CREATE TABLE', () => {
     );
   });
 
+  test('names that Doris does not take are refused with what to do, all at once', () => {
+    const columns = ['id', 'a`b', 'Fine', 'fine', 'mv_x', 'größe', '__DORIS_VERSION_COL__'];
+    const spec = { ...ORDERS, name: 'my.orders', target: 'my.orders', key: ['id'] };
+    const refused = { ...spec, columns: columns.map((name) => column(name, 'INT')) };
+    const leaveOut =
+      'rename it at the source, or leave it out by "table.my.orders.exclude_columns"';
+    expect(() => createTable('dw', refused, {})).toThrow(
+      'table dw.my.orders cannot be made for shop.my.orders: ' +
+        'Doris takes no table name but letters, digits, - and _, a letter first, 64 at most; set "table.my.orders.target_table"; ' +
+        `Doris takes no column named a\`b: ${leaveOut}; ` +
+        `columns Fine and fine are one name to Doris: ${leaveOut}; ` +
+        `Doris takes no column named mv_x: ${leaveOut}; ` +
+        `Doris takes no column named __DORIS_VERSION_COL__: ${leaveOut}`,
+    );
+    const taken = ['select', 'a-B_9', 'A'.repeat(64), 'größe', '表'];
+    for (const name of taken) {
+      const own = {
+        ...spec,
+        target: name,
+        columns: [column('id', 'INT'), column('select', 'INT')],
+      };
+      expect(createTable('dw', own, {})).toContain(`\`dw\`.\`${name}\``);
+    }
+    for (const name of ['_t', '1t', 'a b', 'A'.repeat(65), '']) {
+      expect(() => createTable('dw', { ...spec, target: name }, {})).toThrow('target_table');
+    }
+  });
+
   test('no name, comment or property breaks out of its quotes', () => {
+    const names = fc.string({ unit: fc.constantFrom(...'a9._+-/?@#$%^&*" ,:é\t\n'.split('')) });
     fc.assert(
-      fc.property(fc.string(), fc.string(), fc.string({ minLength: 1 }), (name, comment, value) => {
+      fc.property(names, fc.string(), fc.string({ minLength: 1 }), (name, comment, value) => {
         const columns = [column('id', 'INT'), column(`v${name}`, 'INT', { comment })];
         const ddl = createTable(
           'd',

@@ -1,11 +1,19 @@
 import { ProxyError } from '../../model/error.ts';
 import type { TableSpec } from '../../model/table.ts';
-import type { TableSelection } from '../source.ts';
+import type { LeaveOut, TableSelection } from '../source.ts';
 import { BinlogReader } from './binlog-reader.ts';
 import type { MysqlConnection, MysqlEndpoint } from './mysql-connection.ts';
 import { latestPosition, LOG_START } from './mysql-position.ts';
 import { cascadeFindings, type Finding, readSchema } from './mysql-schema.ts';
 import { binlogStatus, readVariables, type ServerFacts } from './mysql-server.ts';
+
+/** Where a preflight looks. */
+interface Place {
+  readonly connection: MysqlConnection;
+  readonly endpoint: MysqlEndpoint;
+  readonly server: ServerFacts;
+  readonly database: string;
+}
 
 /**
  * Checks settings and rights, and describes the selected tables.
@@ -13,24 +21,35 @@ import { binlogStatus, readVariables, type ServerFacts } from './mysql-server.ts
  * @throws ProxyError with all findings in one message: the tables' first, because their texts are Doris' own.
  */
 export async function preflight(
-  connection: MysqlConnection,
-  endpoint: MysqlEndpoint,
-  server: ServerFacts,
-  database: string,
+  { connection, endpoint, server, database }: Place,
   selection: TableSelection,
+  leaveOut?: LeaveOut,
 ): Promise<readonly TableSpec[]> {
-  const { tables, findings } = await readSchema(connection, database, selection);
-  const all = [
-    ...findings,
-    ...(await cascadeFindings(connection, server, tables)),
-    ...(await settingFindings(connection, server)),
-  ];
+  const { tables, findings } = await readSchema(connection, server, database, selection);
+  const ofTables = [...findings, ...(await cascadeFindings(connection, server, tables))];
+  const sound = withoutFindings(tables, ofTables);
+  const skips = leaveOut !== undefined && sound.length > 0;
+  const all = [...(skips ? [] : ofTables), ...(await settingFindings(connection, server))];
   if (!all.some((finding) => finding.code === 'SOURCE_SETTING')) {
     all.push(...(await logFindings(connection, endpoint, server, database)));
   }
   const [first] = all;
-  if (first === undefined) return tables;
-  throw new ProxyError(first.code, all.map((finding) => finding.text).join('; '));
+  if (first !== undefined) {
+    throw new ProxyError(first.code, all.map((finding) => finding.text).join('; '));
+  }
+  if (!skips) return tables;
+  for (const { name } of tables.filter((table) => !sound.includes(table))) {
+    const about = ofTables.filter((finding) => finding.tables?.includes(name));
+    leaveOut(name, about.map((finding) => finding.reason ?? finding.text).join('; '));
+  }
+  return sound;
+}
+
+function withoutFindings(
+  tables: readonly TableSpec[],
+  findings: readonly Finding[],
+): readonly TableSpec[] {
+  return tables.filter(({ name }) => !findings.some((f) => f.tables?.includes(name)));
 }
 
 /** A variable that the server does not have is as we need it: each of these was once made or will be dropped with one fixed value. */

@@ -10,7 +10,14 @@ import type { ServerFacts } from './mysql-server.ts';
 export interface Finding {
   readonly code: 'SOURCE_ACCESS' | 'SOURCE_SETTING' | 'SOURCE_TABLE';
   readonly text: string;
+  /** The tables that it is about; absent: all of the job. */
+  readonly tables?: readonly string[];
+  /** Instead of `text`, when one table is spoken of. */
+  readonly reason?: string;
 }
+
+/** Notes what is wrong with one table. */
+type Find = (table: string, text: string) => void;
 
 interface SchemaReport {
   readonly tables: readonly TableSpec[];
@@ -20,6 +27,7 @@ interface SchemaReport {
 /** Steps 16 to 20 of job-sql.md §2.4, with Doris' texts. */
 export async function readSchema(
   connection: MysqlConnection,
+  server: ServerFacts,
   database: string,
   selection: TableSelection,
 ): Promise<SchemaReport> {
@@ -29,18 +37,27 @@ export async function readSchema(
   if (names.length === 0) return failed(`Can not found match table in database ${database}`);
 
   const columns = await readColumns(connection, database, names);
-  const keys = await readKeys(connection, database, names);
+  const keys = await readKeys(connection, server, database, names);
   const findings: Finding[] = [];
-  const find = (text: string): void => void findings.push({ code: 'SOURCE_TABLE', text });
+  const find: Find = (table, text) =>
+    void findings.push({ code: 'SOURCE_TABLE', text, tables: [table] });
   const keyless = names.filter((name) => !keys.has(name));
   if (keyless.length > 0) {
-    find(`The following tables do not have primary key defined: ${keyless.join(', ')}`);
+    findings.push({
+      code: 'SOURCE_TABLE',
+      text: `The following tables do not have primary key defined: ${keyless.join(', ')}`,
+      tables: keyless,
+      reason: 'it has no primary key, and no unique index over columns that are NOT NULL',
+    });
   }
   for (const name of names.filter((table) => all.get(table) === 'SYSTEM VERSIONED')) {
-    find(`table ${name} is system-versioned: its history cannot be told from its rows, exclude it`);
+    find(
+      name,
+      `table ${name} is system-versioned: its history cannot be told from its rows, exclude it`,
+    );
   }
   const tables = names.map((name) =>
-    describe(database, name, columns.get(name) ?? [], keys.get(name) ?? [], selection, find),
+    describe(database, name, columns.get(name) ?? [], keys.get(name), selection, find),
   );
   return { tables, findings };
 }
@@ -61,10 +78,11 @@ function describe(
   database: string,
   name: string,
   columns: readonly SourceColumn[],
-  key: readonly string[],
+  found: SourceKey | undefined,
   selection: TableSelection,
-  find: (text: string) => void,
+  find: Find,
 ): TableSpec {
+  const key = found?.columns ?? [];
   const excluded = checkedExclusions(name, columns, key, selection, find);
   const specs = columns.map((column): ColumnSpec => {
     const isExcluded = excluded.has(column.name);
@@ -80,8 +98,9 @@ function describe(
       ...(isExcluded ? { excluded: true } : {}),
     };
   });
-  const target = selection.targets[name] ?? name;
-  return { schema: database, name, target, columns: specs, key };
+  const target = Object.hasOwn(selection.targets, name) ? selection.targets[name]! : name;
+  const keyIndex = found === undefined || found.index === PRIMARY ? {} : { keyIndex: found.index };
+  return { schema: database, name, target, columns: specs, key, ...keyIndex };
 }
 
 function checkedExclusions(
@@ -89,16 +108,18 @@ function checkedExclusions(
   columns: readonly SourceColumn[],
   key: readonly string[],
   selection: TableSelection,
-  find: (text: string) => void,
+  find: Find,
 ): ReadonlySet<string> {
   const names = (selection.excludeColumns[table] ?? []).map((name) => name.trim());
   for (const name of names) {
     if (!columns.some((column) => column.name === name)) {
       find(
+        table,
         `exclude_columns validation failed: column '${name}' does not exist in table '${table}'`,
       );
     } else if (key.includes(name)) {
       find(
+        table,
         `exclude_columns validation failed: column '${name}' in table '${table}' is a primary key column and cannot be excluded`,
       );
     }
@@ -110,13 +131,13 @@ function dorisTypeOf(
   table: string,
   column: SourceColumn,
   role: 'key' | 'value',
-  find: (text: string) => void,
+  find: Find,
 ): string {
   try {
     return mysqlToDoris(column.type, role);
   } catch (error) {
     if (!(error instanceof ProxyError)) throw error;
-    find(`Unsupported column type, table:[${table}], column:[${column.name}]`);
+    find(table, `Unsupported column type, table:[${table}], column:[${column.name}]`);
     return '';
   }
 }
@@ -152,16 +173,47 @@ async function readColumns(
   }));
 }
 
+interface SourceKey {
+  readonly index: string;
+  readonly columns: readonly string[];
+}
+
+const PRIMARY = 'PRIMARY';
+
+/**
+ * Each table's primary key, or the unique index that stands in for it: the one with the fewest columns, all of them NOT NULL
+ * (of NULLs it takes many) and indexed whole, in an order that splits can be read in.
+ */
 async function readKeys(
   connection: MysqlConnection,
+  server: ServerFacts,
   database: string,
   tables: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
+): Promise<ReadonlyMap<string, SourceKey>> {
+  // The server refuses to be told to use an index that was made invisible.
+  const visible = server.mariadb ? "'YES'" : 'IS_VISIBLE';
   const rows = await connection.query(
-    `SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE ${ofTables(database, tables)} ` +
-      `AND INDEX_NAME = 'PRIMARY' ORDER BY TABLE_NAME, SEQ_IN_INDEX`,
+    `SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, COLUMN_NAME IS NOT NULL AND SUB_PART IS NULL ` +
+      `AND NULLABLE <> 'YES' AND INDEX_TYPE = 'BTREE' AND ${visible} = 'YES' ` +
+      `FROM information_schema.STATISTICS WHERE ${ofTables(database, tables)} AND NON_UNIQUE = 0 ` +
+      `ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`,
   );
-  return grouped(rows, ([, column]) => column!);
+  const parts = grouped(rows, ([, index, column, usable]) => ({
+    index: index!,
+    column: column ?? '',
+    usable: usable === '1' || index === PRIMARY,
+  }));
+  const keys = new Map<string, SourceKey>();
+  for (const [table, all] of parts) {
+    const candidates = [...new Set(all.map(({ index }) => index))]
+      .map((index) => all.filter((part) => part.index === index))
+      .filter((index) => index.every(({ usable }) => usable))
+      .toSorted((a, b) => a.length - b.length);
+    const best = candidates.find(([first]) => first!.index === PRIMARY) ?? candidates[0];
+    if (best === undefined) continue;
+    keys.set(table, { index: best[0]!.index, columns: best.map(({ column }) => column) });
+  }
+  return keys;
 }
 
 /**
@@ -194,7 +246,7 @@ export async function cascadeFindings(
     const text =
       `foreign key ${constraint} of table ${table} changes its rows with those of ${parent} (${rules.join(', ')}), ` +
       `and ${product} does not log such changes: exclude the table, or give the key the rule RESTRICT${upgrade}`;
-    return { code: 'SOURCE_TABLE', text };
+    return { code: 'SOURCE_TABLE', text, tables: [table!] };
   });
 }
 

@@ -2,7 +2,7 @@ import { ProxyError } from '../../model/error.ts';
 import type { SnapshotSplit } from '../../model/job.ts';
 import type { Position } from '../../model/offset.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
-import type { ChangeStream, Source, SplitReader, TableSelection } from '../source.ts';
+import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from '../source.ts';
 import { MysqlConnection, serverName } from './mysql-connection.ts';
 import type { MysqlOptions } from './mysql-options.ts';
 import {
@@ -50,10 +50,11 @@ export class MysqlSource implements Source {
     }
   }
 
-  async preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
+  async preflight(selection: TableSelection, leaveOut?: LeaveOut): Promise<readonly TableSpec[]> {
     const { endpoint, database } = this.#options;
+    const server = this.#server;
     return await this.#with((connection) =>
-      preflight(connection, endpoint, this.#server, database, selection),
+      preflight({ connection, endpoint, server, database }, selection, leaveOut),
     );
   }
 

@@ -76,7 +76,8 @@ export function splitSource(
 
 /** With the key's index named: an optimizer that sorts instead would sort the rest of the table for every split. */
 function tableReference(table: TableSpec): string {
-  return `${quoteName(table.schema)}.${quoteName(table.name)} FORCE INDEX (PRIMARY)`;
+  const index = table.keyIndex === undefined ? 'PRIMARY' : quoteName(table.keyIndex);
+  return `${quoteName(table.schema)}.${quoteName(table.name)} FORCE INDEX (${index})`;
 }
 
 function conditionOf(column: KeyColumn, operator: Operator, kept: string): string {

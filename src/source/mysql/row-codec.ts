@@ -15,8 +15,6 @@ import { type DateWatch, dateWatch } from './unheld-dates.ts';
 /** Writes the rows of one version of a table: bytes of the log to bytes of a load, no object for a row or a value. */
 export interface RowCodec {
   readonly table: TableSpec;
-  /** By column: how many dates were written as NULL because Doris has no such date (cdc-semantics.md §1.2). */
-  readonly unheldDates: Float64Array;
 
   /**
    * Writes the rows of an event into `out`, whose spec is {@link table}, and returns how many rows changed at the source. An update that
@@ -45,7 +43,7 @@ export function createRowCodec(
     keys: table.key.map((key) => table.columns.findIndex(({ name }) => name === key)),
   };
   const program = form === 'generated' ? generatedProgram(plan) : interpretedProgram(plan);
-  return new ProgramCodec(table, watch.counts, program);
+  return new ProgramCodec(table, watch, program);
 }
 
 function checkedFields(table: TableSpec, map: TableMap, watch: DateWatch): RowField[] {
@@ -89,14 +87,14 @@ function changed(table: TableSpec, how: string): ProxyError {
 
 class ProgramCodec implements RowCodec {
   readonly table: TableSpec;
-  readonly unheldDates: Float64Array;
+  readonly #watch: DateWatch;
   readonly #program: RowProgram;
   readonly #keysBefore: Int32Array;
   readonly #keysAfter: Int32Array;
 
-  constructor(table: TableSpec, unheldDates: Float64Array, program: RowProgram) {
+  constructor(table: TableSpec, watch: DateWatch, program: RowProgram) {
     this.table = table;
-    this.unheldDates = unheldDates;
+    this.#watch = watch;
     this.#program = program;
     this.#keysBefore = new Int32Array(2 * table.key.length);
     this.#keysAfter = new Int32Array(2 * table.key.length);
@@ -105,7 +103,9 @@ class ProgramCodec implements RowCodec {
   write(event: RowsEvent, out: TableBatch): number {
     try {
       this.#check(event);
-      return event.change === 'update' ? this.#updates(event, out) : this.#images(event, out);
+      const rows = event.change === 'update' ? this.#updates(event, out) : this.#images(event, out);
+      this.#watch.tell(out);
+      return rows;
     } catch (error) {
       if (!(error instanceof ProxyError)) throw error;
       throw new ProxyError(error.code, `Table ${tableId(this.table)}: ${error.message}`, {

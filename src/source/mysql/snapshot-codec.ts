@@ -18,8 +18,6 @@ export interface SnapshotCodec {
   readonly table: TableSpec;
   /** The expressions to select, `` `id`, `price` + 0e0 ``: one for each column that is not excluded, in the table's order. */
   readonly select: string;
-  /** By column: how many dates were written as NULL because Doris has no such date (cdc-semantics.md §1.2). */
-  readonly unheldDates: Float64Array;
 
   /**
    * Writes the row packet at `start..end` of `packet`, without its four bytes of header, into `out`, whose spec is {@link table}.
@@ -43,10 +41,10 @@ export function createSnapshotCodec(
   return {
     table,
     select: fields.flatMap((field) => field?.expression ?? []).join(', '),
-    unheldDates: watch.counts,
     writeRow(packet, start, end, out) {
       try {
         write(packet, start, end, out);
+        watch.tell(out);
       } catch (error) {
         if (!(error instanceof ProxyError)) throw error;
         throw new ProxyError(error.code, `Table ${tableId(table)}: ${error.message}`, {

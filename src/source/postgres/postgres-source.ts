@@ -2,7 +2,7 @@ import { ProxyError } from '../../model/error.ts';
 import type { Position, PostgresPosition } from '../../model/offset.ts';
 import type { SnapshotSplit } from '../../model/job.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
-import type { ChangeStream, Source, SplitReader, TableSelection } from '../source.ts';
+import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from '../source.ts';
 import { Session, type PostgresTarget } from './connection.ts';
 import { parseLsn } from './lsn.ts';
 import { preflight, type SourceNames } from './preflight.ts';
@@ -76,8 +76,8 @@ export class PostgresSource implements Source {
     this.#snapshot = new SharedSnapshot(() => Session.open(this.#target));
   }
 
-  async preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
-    const found = await preflight(await this.#session(), this.#names, selection);
+  async preflight(selection: TableSelection, leaveOut?: LeaveOut): Promise<readonly TableSpec[]> {
+    const found = await preflight(await this.#session(), this.#names, selection, leaveOut);
     this.#selected = found.tables;
     return found.specs;
   }

@@ -1,6 +1,6 @@
 import { ProxyError, type FailureCode } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
-import type { TableSelection } from '../source.ts';
+import type { LeaveOut, TableSelection } from '../source.ts';
 import { selectNames } from '../table-selection.ts';
 import type { Session } from './connection.ts';
 import { publicationFindings, type PublicationName } from './publication.ts';
@@ -21,6 +21,10 @@ const VERSION_MIN = 130_000;
 interface Finding {
   readonly code: FailureCode;
   readonly text: string;
+  /** The tables that it is about; absent: all of the job. */
+  readonly tables?: readonly SourceTable[];
+  /** Instead of `text`, when one table is spoken of. */
+  readonly reason?: string;
 }
 
 /** The selected tables: as the server has them, and as the job keeps them. */
@@ -37,6 +41,7 @@ export async function preflight(
   session: Session,
   names: SourceNames,
   selection: TableSelection,
+  leaveOut?: LeaveOut,
 ): Promise<Selected> {
   const all = await readTables(session, names.schema);
   if (all.length === 0) {
@@ -48,19 +53,28 @@ export async function preflight(
       selection,
     ),
   );
-  const tables = all.filter((table) => selected.has(table.name));
-  if (tables.length === 0) {
+  const wanted = all.filter((table) => selected.has(table.name));
+  if (wanted.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
   }
+  const ofTables = [...excludeFindings(wanted, selection), ...tableFindings(wanted)];
+  const sound = wanted.filter((table) => reasonsFor(table, ofTables).length === 0);
+  const skips = leaveOut !== undefined && sound.length > 0;
+  const tables = skips ? sound : wanted;
   const findings = [
-    ...excludeFindings(tables, selection),
-    ...tableFindings(tables),
+    ...(skips ? [] : ofTables),
     ...(await serverFindings(session, names)),
     ...(await resourceFindings(session, names, tables)),
   ];
   const [first] = findings;
   if (first !== undefined) {
     throw new ProxyError(first.code, findings.map((f) => f.text).join('\n'));
+  }
+  if (skips) {
+    for (const table of wanted) {
+      const reasons = reasonsFor(table, ofTables);
+      if (reasons.length > 0) leaveOut(table.name, reasons.join('; '));
+    }
   }
   const specs = tables.map((table) =>
     tableSpec(
@@ -72,17 +86,21 @@ export async function preflight(
   return { tables, specs };
 }
 
+function reasonsFor(table: SourceTable, findings: readonly Finding[]): readonly string[] {
+  return findings.flatMap((f) => (f.tables?.includes(table) === true ? [f.reason ?? f.text] : []));
+}
+
 function excludeFindings(tables: readonly SourceTable[], selection: TableSelection): Finding[] {
   return tables.flatMap((table) =>
     (selection.excludeColumns[table.name] ?? []).flatMap((column): Finding[] => {
       const start = 'exclude_columns validation failed: column';
       if (!table.columns.some((c) => c.name === column)) {
         const text = `${start} '${column}' does not exist in table '${table.name}'`;
-        return [{ code: 'SOURCE_TABLE', text }];
+        return [{ code: 'SOURCE_TABLE', text, tables: [table] }];
       }
       if (!table.key.includes(column)) return [];
       const text = `${start} '${column}' in table '${table.name}' is a primary key column and cannot be excluded`;
-      return [{ code: 'SOURCE_TABLE', text }];
+      return [{ code: 'SOURCE_TABLE', text, tables: [table] }];
     }),
   );
 }
@@ -90,13 +108,15 @@ function excludeFindings(tables: readonly SourceTable[], selection: TableSelecti
 function tableFindings(tables: readonly SourceTable[]): Finding[] {
   const findings: Finding[] = [];
   const about = (which: readonly SourceTable[], code: FailureCode, text: string): void => {
-    if (which.length > 0) findings.push({ code, text: `${text}: ${tableList(which)}` });
+    if (which.length === 0) return;
+    findings.push({ code, text: `${text}: ${tableList(which)}`, tables: which, reason: text });
   };
   const keyless = tables.filter((t) => t.key.length === 0);
   if (keyless.length > 0) {
     const list = keyless.map((t) => t.name).join(', ');
     const text = `The following tables do not have primary key defined: ${list}`;
-    findings.push({ code: 'SOURCE_TABLE', text });
+    const reason = 'it has no primary key';
+    findings.push({ code: 'SOURCE_TABLE', text, tables: keyless, reason });
   }
   about(
     tables.filter((t) => t.keyDeferrable),
@@ -108,6 +128,7 @@ function tableFindings(tables: readonly SourceTable[]): Finding[] {
     findings.push({
       code: 'SOURCE_TABLE',
       text: `the replica identity of ${table.identityLacks.join(', ')} does not hold the primary key (${table.key.join(', ')}): ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL`,
+      tables: [table],
     });
   }
   about(

@@ -39,7 +39,7 @@ function write(
     const framed = Buffer.concat([Buffer.alloc(4, 0xee), one, Buffer.alloc(9, 0xee)]);
     codec.writeRow(framed, 4, 4 + one.length, batch.table(spec));
   }
-  return [...linesOf(batch), codec.unheldDates.join()];
+  return [...linesOf(batch), batch.table(spec).unheld.join()];
 }
 
 test('the SELECT names the columns that are copied, numbers with all their digits, text as stored', () => {
