@@ -150,69 +150,78 @@ test('whatever the source does, the target ends equal, and no key comes twice in
   );
 });
 
-test('killed at any step, before or after any effect, it ends equal and loads no label twice', async () => {
-  const before: Transaction[] = Array.from({ length: 9 }, (_, key) => [
-    { table: T1, key, value: `s${key}` },
-    { table: T2, key, value: `s${key}` },
-  ]);
-  const after: Transaction[] = [
-    [
-      { table: T1, key: 1, value: 'a' },
-      { table: T2, key: 2, value: 'b' },
-    ],
-    Array.from({ length: 14 }, (_, key) => ({ table: T1, key, value: `big${key}` })),
-    { truncate: T2 },
-    [
-      { table: T2, key: 1, value: 'after' },
-      { table: T1, key: 3, value: undefined },
-    ],
-  ];
-  let steps = 0;
-  for (let killAt = 1; ; killAt++) {
-    rmSync(directory, { recursive: true, force: true });
-    const world = new World();
-    world.source.log.push(...before);
-    let killed = false;
-    {
-      await using catalog = await openCatalog();
-      await catalog.createJob(newJob(await world.source.safePosition()), '');
-      world.source.log.push(...after);
-      const stop = new AbortController();
-      let count = 0;
-      const step = (): void => {
-        // Once dead, every further step of what still unwinds is refused: a killed process does nothing.
-        if (killed || ++count === killAt) {
-          killed = true;
-          stop.abort();
-          throw new Killed();
-        }
-      };
-      world.target.step = step;
-      world.catalog = dying(catalog, step);
-      const run = runJob(world.parts(), 1, 1, stop.signal);
-      await vi.waitFor(
-        () => {
-          if (!killed) {
-            expect(catalog.job(1)!.position).toMatchObject({ pos: world.source.log.length });
+/** The labels: Doris remembers them for 12 hours or 2000 loads (doris-target.md §1.9), a proxy may be down for longer. */
+test.each([
+  { labels: 'remembered', stride: 1 },
+  { labels: 'forgotten', stride: 4 },
+])(
+  'killed at any step, before or after any effect, it ends equal; labels $labels',
+  async ({ labels, stride }) => {
+    const before: Transaction[] = Array.from({ length: 9 }, (_, key) => [
+      { table: T1, key, value: `s${key}` },
+      { table: T2, key, value: `s${key}` },
+    ]);
+    const after: Transaction[] = [
+      [
+        { table: T1, key: 1, value: 'a' },
+        { table: T2, key: 2, value: 'b' },
+      ],
+      Array.from({ length: 14 }, (_, key) => ({ table: T1, key, value: `big${key}` })),
+      { truncate: T2 },
+      [
+        { table: T2, key: 1, value: 'after' },
+        { table: T1, key: 3, value: undefined },
+      ],
+    ];
+    let steps = 0;
+    for (let killAt = 1; ; killAt += stride) {
+      rmSync(directory, { recursive: true, force: true });
+      const world = new World();
+      world.source.log.push(...before);
+      let killed = false;
+      {
+        await using catalog = await openCatalog();
+        await catalog.createJob(newJob(await world.source.safePosition()), '');
+        world.source.log.push(...after);
+        const stop = new AbortController();
+        let count = 0;
+        const step = (): void => {
+          // Once dead, every further step of what still unwinds is refused: a killed process does nothing.
+          if (killed || ++count === killAt) {
+            killed = true;
+            stop.abort();
+            throw new Killed();
           }
-        },
-        { timeout: 5000, interval: 2 },
-      );
-      stop.abort();
-      await run;
-      steps = count;
+        };
+        world.target.step = step;
+        world.catalog = dying(catalog, step);
+        const run = runJob(world.parts(), 1, 1, stop.signal);
+        await vi.waitFor(
+          () => {
+            if (!killed) {
+              expect(catalog.job(1)!.position).toMatchObject({ pos: world.source.log.length });
+            }
+          },
+          { timeout: 5000, interval: 2 },
+        );
+        stop.abort();
+        await run;
+        steps = count;
+      }
+      world.target.step = () => undefined;
+      if (labels === 'forgotten') world.target.labels.clear();
+      await using catalog = await openCatalog();
+      world.catalog = catalog;
+      await catalog.changeJob(1, (job) => ({ ...job, status: 'PENDING', epoch: job.epoch + 1 }));
+      await world.settle();
+      expect(catalog.intents(1)).toEqual([]);
+      if (!killed) break;
     }
-    world.target.step = () => undefined;
-    await using catalog = await openCatalog();
-    world.catalog = catalog;
-    await catalog.changeJob(1, (job) => ({ ...job, status: 'PENDING', epoch: job.epoch + 1 }));
-    await world.settle();
-    expect(catalog.intents(1)).toEqual([]);
-    if (!killed) break;
-  }
-  // The run above must have had many places to die at, or the test shows nothing.
-  expect(steps).toBeGreaterThan(30);
-}, 60_000);
+    // The run above must have had many places to die at, or the test shows nothing.
+    expect(steps).toBeGreaterThan(30);
+  },
+  60_000,
+);
 
 test('a refused row pauses the job with the reason, and after the cure it goes on under the same label', async () => {
   const world = new World();

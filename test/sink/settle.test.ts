@@ -50,6 +50,20 @@ describe('settling a label after a crash', () => {
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(95);
   });
 
+  test('of another thread, which died a moment ago, however long this one has been quiet', async () => {
+    await using sink = new DorisSink({
+      frontends: [{ host: '127.0.0.1', port: doris.port }],
+      user: 'root',
+      password: '',
+      quietMs: 150,
+    });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 200);
+    });
+    setTimeout(() => put('VISIBLE'), 80);
+    await expect(sink.settle('db', 'job_1', new AbortController().signal)).resolves.toBe('loaded');
+  });
+
   test('what the FE does not say is an error, not a guess', async () => {
     put('PRECOMMITTED');
     await expect(settle()).rejects.toMatchObject({ code: 'TARGET_TABLE' });
