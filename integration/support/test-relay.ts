@@ -1,7 +1,7 @@
 import mysql, { type Connection, type ConnectionOptions } from 'mysql2/promise';
 import { pino } from 'pino';
 import { expect } from 'vitest';
-import { Listener } from '../../src/proxy/listener.ts';
+import { Listener, type ListenerOptions } from '../../src/proxy/listener.ts';
 import type { mariadbCli } from '../servers.ts';
 
 export type CliResult = Awaited<ReturnType<typeof mariadbCli>>;
@@ -13,7 +13,10 @@ export class TestRelay implements AsyncDisposable {
   readonly warnings: string[] = [];
   #listener: Listener | undefined;
 
-  static async open(serverPort: number): Promise<TestRelay> {
+  static async open(
+    serverPort: number,
+    options: Partial<ListenerOptions> = {},
+  ): Promise<TestRelay> {
     const relay = new TestRelay();
     relay.#listener = await Listener.open({
       host: '127.0.0.1',
@@ -27,6 +30,7 @@ export class TestRelay implements AsyncDisposable {
       },
       log: pino({ level: 'warn' }, { write: (line: string) => void relay.warnings.push(line) }),
       drainTimeoutMs: 0,
+      ...options,
     });
     return relay;
   }

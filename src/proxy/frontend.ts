@@ -1,7 +1,10 @@
 import net from 'node:net';
+import type tls from 'node:tls';
 import { endpointText } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { HEADER_BYTES, PacketReader } from '../wire/packet.ts';
+import { proxyLine } from '../wire/proxy-header.ts';
+import { connectTls } from './tls.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
 const GREETING_BYTES_MAX = 65_536;
@@ -22,14 +25,14 @@ export class NoFrontendError extends Error {
  */
 export class FrontendConnection {
   readonly address: Endpoint;
-  readonly socket: net.Socket;
+  #socket: net.Socket;
   /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
   onBytes: (bytes: Buffer) => boolean = () => true;
   #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
   constructor(address: Endpoint) {
     this.address = address;
-    this.socket = net.connect({
+    this.#socket = net.connect({
       host: address.host,
       port: address.port,
       noDelay: true,
@@ -39,6 +42,22 @@ export class FrontendConnection {
         buffer: () => this.#buffer,
         callback: (n, buffer) => this.onBytes((buffer as Buffer).subarray(0, n)),
       },
+    });
+  }
+
+  get socket(): net.Socket {
+    return this.#socket;
+  }
+
+  /**
+   * Goes on in TLS; the request for it was sent.
+   * @throws what is wrong with the certificate or the FE.
+   */
+  async startTls(ca: Buffer | undefined, signal: AbortSignal): Promise<void> {
+    const secure: tls.TLSSocket = await connectTls(this.#socket, ca, signal);
+    this.#socket = secure;
+    secure.on('data', (bytes: Buffer) => {
+      if (!this.onBytes(bytes)) secure.pause();
     });
   }
 
@@ -55,16 +74,29 @@ export interface GreetedFrontend {
   readonly greeting: Buffer;
 }
 
+/** The way to the FEs. */
+export interface Route {
+  /** In order of preference. */
+  readonly addresses: readonly Endpoint[];
+  /** From the connection to the FE's first packet, in milliseconds. */
+  readonly greetingTimeoutMs: number;
+  /** Tell each FE by a PROXY line whom the connection is for. */
+  readonly proxyProtocol: boolean;
+}
+
+/** Both ends of a client's connection to the proxy. */
+export interface ClientEnds {
+  readonly source: Endpoint;
+  readonly destination: Endpoint;
+}
+
 /** The configured FEs, and which of them failed lately. */
 export class Frontends {
-  readonly #addresses: readonly Endpoint[];
-  readonly #greetingTimeoutMs: number;
+  readonly route: Route;
   readonly #avoidUntil = new Map<Endpoint, number>();
 
-  /** @param greetingTimeoutMs from the connection to the FE's first packet. */
-  constructor(addresses: readonly Endpoint[], greetingTimeoutMs: number) {
-    this.#addresses = addresses;
-    this.#greetingTimeoutMs = greetingTimeoutMs;
+  constructor(route: Route) {
+    this.route = route;
   }
 
   /**
@@ -73,17 +105,17 @@ export class Frontends {
    *
    * @throws NoFrontendError when none greets within its time, 1 s to connect, or the signal's reason.
    */
-  async connect(signal: AbortSignal): Promise<GreetedFrontend> {
+  async connect(client: ClientEnds | undefined, signal: AbortSignal): Promise<GreetedFrontend> {
     const now = Date.now();
     const avoided = (address: Endpoint): boolean => (this.#avoidUntil.get(address) ?? 0) > now;
     const order = [
-      ...this.#addresses.filter((address) => !avoided(address)),
-      ...this.#addresses.filter(avoided),
+      ...this.route.addresses.filter((address) => !avoided(address)),
+      ...this.route.addresses.filter(avoided),
     ];
     const failures: string[] = [];
     for (const address of order) {
       try {
-        const greeted = await greet(address, this.#greetingTimeoutMs, signal);
+        const greeted = await greetFrontend(address, this.route, client, signal);
         this.#avoidUntil.delete(address);
         return greeted;
       } catch (error) {
@@ -96,15 +128,20 @@ export class Frontends {
   }
 }
 
-/** Connects and waits for the first packet; on failure nothing is left open. */
-function greet(
+/**
+ * Connects and waits for the first packet; on failure nothing is left open.
+ * @param client undefined: the connection is the proxy's own.
+ */
+export function greetFrontend(
   address: Endpoint,
-  timeoutMs: number,
+  route: Route,
+  client: ClientEnds | undefined,
   signal: AbortSignal,
 ): Promise<GreetedFrontend> {
   return new Promise((resolve, reject) => {
     const connection = new FrontendConnection(address);
     const { socket } = connection;
+    if (route.proxyProtocol) socket.write(proxyLine(client?.source, client?.destination));
     const packets = new PacketReader(GREETING_BYTES_MAX);
     let timer = setTimeout(() => fail(new Error('connect timed out')), CONNECT_TIMEOUT_MS);
     const settle = (): void => {
@@ -122,7 +159,7 @@ function greet(
     const aborted = (): void => fail(new Error('aborted'));
     const connected = (): void => {
       clearTimeout(timer);
-      timer = setTimeout(() => fail(new Error('sent no greeting')), timeoutMs);
+      timer = setTimeout(() => fail(new Error(silentText(route))), route.greetingTimeoutMs);
     };
     socket.on('error', fail).on('close', closed).on('connect', connected);
     signal.addEventListener('abort', aborted);
@@ -144,4 +181,10 @@ function greet(
       return true;
     };
   });
+}
+
+/** An FE that wants a PROXY line waits for it, and so does its client for the greeting (wire.md §2.10). */
+function silentText({ proxyProtocol }: Route): string {
+  const hint = ', does it expect the PROXY protocol? then give --fe-proxy-protocol v1';
+  return `sent no greeting${proxyProtocol ? '' : hint}`;
 }

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Logger } from 'pino';
 import type { Commands } from '../command/commands.ts';
-import type { Endpoint } from '../model/endpoint.ts';
+import { endpointText, type Endpoint } from '../model/endpoint.ts';
 import { Frontends } from './frontend.ts';
+import { endsOf, isTrusted, readSource } from './proxy-source.ts';
 import { Session } from './session.ts';
+import { NO_TLS, type TlsOptions } from './tls.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -13,6 +15,12 @@ export interface ListenerOptions {
   /** In order of preference. */
   readonly frontends: readonly Endpoint[];
   readonly commands: Commands;
+  /** Absent: no connection is encrypted. */
+  readonly tls?: TlsOptions;
+  /** Tell the FEs by PROXY lines who the clients are. */
+  readonly proxyProtocol?: boolean;
+  /** Whose connections begin with a PROXY header, which is believed. */
+  readonly trusted?: net.BlockList;
   readonly log: Logger;
   /** How long a client may take to log in, in milliseconds. */
   readonly loginTimeoutMs?: number;
@@ -30,13 +38,21 @@ const KEEP_ALIVE_MS = 60_000;
 export class Listener implements AsyncDisposable {
   readonly #server: net.Server;
   readonly #sessions = new Set<Session>();
+  /** Trusted connections that have not said yet whom they are for. */
+  readonly #unnamed = new Set<net.Socket>();
   readonly #drainTimeoutMs: number;
+  #closing = false;
   #address: Endpoint = { host: '', port: 0 };
 
   private constructor(options: ListenerOptions) {
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
     const sessionOptions = {
-      frontends: new Frontends(options.frontends, options.greetingTimeoutMs ?? 3000),
+      frontends: new Frontends({
+        addresses: options.frontends,
+        greetingTimeoutMs: options.greetingTimeoutMs ?? 3000,
+        proxyProtocol: options.proxyProtocol ?? false,
+      }),
+      tls: options.tls ?? NO_TLS,
       commands: options.commands,
       log: options.log,
       loginTimeoutMs: options.loginTimeoutMs ?? 10_000,
@@ -45,11 +61,31 @@ export class Listener implements AsyncDisposable {
     this.#server = net.createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => {
-        const session = new Session(socket, sessionOptions);
-        this.#sessions.add(session);
-        void session.closed.then(() => this.#sessions.delete(session));
+        const ends = endsOf(socket);
+        if (!isTrusted(options.trusted, ends.source.host)) {
+          this.#serve(new Session(socket, ends, sessionOptions));
+          return;
+        }
+        this.#unnamed.add(socket);
+        readSource(socket, sessionOptions.loginTimeoutMs)
+          .then(
+            (source) =>
+              this.#serve(new Session(socket, source ? { ...ends, source } : ends, sessionOptions)),
+            (error: Error) => {
+              socket.destroy();
+              const client = endpointText(ends.source);
+              options.log.warn({ client, reason: error.message }, 'no PROXY header');
+            },
+          )
+          .finally(() => this.#unnamed.delete(socket));
       },
     );
+  }
+
+  #serve(session: Session): void {
+    this.#sessions.add(session);
+    void session.closed.then(() => this.#sessions.delete(session));
+    if (this.#closing) session.drain();
   }
 
   /** Listens. @throws the system's error when the address cannot be had. */
@@ -75,6 +111,8 @@ export class Listener implements AsyncDisposable {
   /** Stops accepting, closes each session when it waits for nothing, and all of them after the time limit. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
+    this.#closing = true;
+    for (const socket of this.#unnamed) socket.destroy();
     for (const session of this.#sessions) session.drain();
     const timer = setTimeout(() => {
       for (const session of this.#sessions) session.destroy();

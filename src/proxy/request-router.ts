@@ -43,6 +43,10 @@ export class RequestRouter {
   #blocked = false;
   #queue: Buffer[] = [];
 
+  /** The login comes over TLS, behind the request for it. */
+  clientTls = false;
+  /** The FE's leg is encrypted. */
+  frontendTls = false;
   /** Bytes that wait behind a request of ours. */
   queuedBytes = 0;
   /** Set when the client's bytes cannot be commands: nothing is looked at any more. */
@@ -191,11 +195,13 @@ export class RequestRouter {
   }
 
   #inspectLogin(bytes: Buffer, at: number, length: number, sequence: number): number {
-    if (sequence !== 1 || length > LOGIN_BYTES_MAX) throw new ProtocolError('not a login packet');
+    const expected = this.clientTls ? 2 : 1;
+    if (sequence !== expected || length > LOGIN_BYTES_MAX)
+      throw new ProtocolError('not a login packet');
     // A shorter packet is refused as soon as it is whole.
     const wanted = Math.min(RESPONSE_HEAD_BYTES, HEADER_BYTES + Math.max(length, 4));
     if (bytes.length - at < wanted) return wanted;
-    const flags = maskResponse(bytes.subarray(at));
+    const flags = maskResponse(bytes.subarray(at), this.frontendTls);
     if (flags.sslRequest) throw new ProtocolError('TLS was not offered');
     this.#loggedIn = true;
     this.#walker.expect('auth', sequence);

@@ -1,31 +1,23 @@
 import type net from 'node:net';
 import type { Logger } from 'pino';
-import { FrontendError } from '../command/commands.ts';
-import type { Caller, Commands, FrontendRows } from '../command/commands.ts';
+import type { Caller, Commands } from '../command/commands.ts';
 import { endpointText } from '../model/endpoint.ts';
 import { ProxyError } from '../model/error.ts';
-import {
-  Capability,
-  encodeEarlyError,
-  has,
-  maskGreeting,
-  readGreeting,
-} from '../wire/handshake.ts';
-import type { ClientFlags } from '../wire/handshake.ts';
-import { encodePacket, HEADER_BYTES, ProtocolError } from '../wire/packet.ts';
-import { answerOf, Command } from '../wire/request.ts';
+import { Capability, encodeEarlyError, has, type ClientFlags } from '../wire/handshake.ts';
+import { encodePacket, ProtocolError } from '../wire/packet.ts';
+import { answerOf } from '../wire/request.ts';
 import { ResponseWalker } from '../wire/response-walker.ts';
-import { encodeError, readAnswer, Status } from '../wire/resultset.ts';
-import { NoFrontendError } from './frontend.ts';
-import type { FrontendConnection, Frontends } from './frontend.ts';
-import { OwnStatements } from './own-statements.ts';
-import type { AnswerContext, OwnRequest } from './own-statements.ts';
+import { encodeError, Status } from '../wire/resultset.ts';
+import { closeClient, closeFrontend, lostText } from './closing.ts';
+import { NoFrontendError, type ClientEnds, type FrontendConnection } from './frontend.ts';
+import { openSession, type Opened, type OpeningOptions } from './opening.ts';
+import { AuthAdapter } from './auth-adapter.ts';
+import { OwnStatements, type AnswerContext, type OwnRequest } from './own-statements.ts';
 import { agreedOnDeprecateEof, RequestRouter } from './request-router.ts';
 import { SideDialogue } from './side-dialogue.ts';
 
 /** What a session needs besides its client. */
-export interface SessionOptions {
-  readonly frontends: Frontends;
+export interface SessionOptions extends OpeningOptions {
   readonly commands: Commands;
   readonly log: Logger;
   /** From the accepted connection to the FE's OK, in milliseconds. */
@@ -36,16 +28,15 @@ export interface SessionOptions {
 
 /** Requests that may wait behind a statement of ours before the client is told to wait. */
 const QUEUED_BYTES_MAX = 1_048_576;
-/** How long a closed client may take to read what is left for it. */
-const LINGER_MS = 10_000;
-
 /**
  * One client and its FE connection (wire.md §2.1). The FE's greeting and all login packets are relayed, so that identity,
  * rights and connection id are Doris' own. After that the client's commands are looked at one by one,
  * and the FE's bytes only by their packet headers.
  */
 export class Session {
-  readonly #client: net.Socket;
+  /** The accepted socket, then perhaps the encrypted one over it. */
+  #client: net.Socket;
+  readonly #ends: ClientEnds;
   readonly #options: SessionOptions;
   readonly #log: Logger;
   readonly #abort = new AbortController();
@@ -54,6 +45,8 @@ export class Session {
   readonly #statements = new OwnStatements();
   readonly #router: RequestRouter;
   #frontend: FrontendConnection | undefined;
+  /** Set when only the client's leg is encrypted. */
+  #adapter: AuthAdapter | undefined;
   #frontendFlags = 0;
   /** The client takes several results for one packet. */
   #multiResults = false;
@@ -69,10 +62,12 @@ export class Session {
   /** Resolves when both sockets are closed or closing. */
   readonly closed: Promise<void>;
 
-  constructor(client: net.Socket, options: SessionOptions) {
+  /** @param ends of the client's connection, as a PROXY header in front of it has told. */
+  constructor(client: net.Socket, ends: ClientEnds, options: SessionOptions) {
     this.#client = client;
+    this.#ends = ends;
     this.#options = options;
-    this.#log = options.log.child({ client: `${client.remoteAddress}:${client.remotePort}` });
+    this.#log = options.log.child({ client: endpointText(ends.source) });
     this.#dialogue = new SideDialogue(
       { send: (payload) => this.#send(payload), late: () => this.#dropFrontend() },
       options.askTimeoutMs,
@@ -110,41 +105,46 @@ export class Session {
 
   async #open(): Promise<void> {
     try {
-      const { connection, greeting } = await this.#options.frontends.connect(this.#abort.signal);
-      if (this.#closed) {
-        connection.socket.on('error', () => undefined);
-        connection.socket.destroy();
-        return;
-      }
-      this.#frontend = connection;
-      connection.onBytes = (bytes) => this.#fromFrontend(bytes);
-      connection.socket.on('error', (error) => this.#log.debug({ err: error }, 'FE failed'));
-      connection.socket.once('end', () => this.#frontendClosed());
-      connection.socket.once('close', () => this.#frontendClosed());
-      this.#greet(greeting);
+      const signal = this.#abort.signal;
+      const opened = await openSession(this.#client, this.#ends, this.#options, signal);
+      if (this.#closed) return;
+      this.#setClient(opened.client);
+      if ('goodbye' in opened) this.#sayGoodbye(opened.goodbye);
+      else this.#begin(opened);
     } catch (error) {
       if (this.#closed) return;
-      if (!(error instanceof NoFrontendError || error instanceof ProtocolError)) throw error;
-      this.#log.warn(error.message);
+      const { message } = error as Error;
+      this.#log.warn(message);
       const errno = error instanceof NoFrontendError ? 2003 : 1043;
-      this.#sayGoodbye(encodePacket(0, encodeEarlyError(errno, error.message)));
+      this.#sayGoodbye(encodePacket(0, encodeEarlyError(errno, message)));
     }
   }
 
-  #greet(packet: Buffer): void {
-    const payload = packet.subarray(HEADER_BYTES);
-    if (payload[0] === 0xff) {
-      // "Too many connections" and the like: the FE's word instead of a greeting.
-      this.#sayGoodbye(packet);
-      return;
-    }
-    const greeting = readGreeting(payload);
+  #setClient(client: net.Socket): void {
+    if (client === this.#client) return;
+    this.#client = client;
+    client.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
+    client.once('close', () => this.destroy());
+  }
+
+  #begin({ frontend, greeting, challenge, clientTls, frontendTls, ahead }: Opened): void {
+    this.#frontend = frontend;
+    frontend.onBytes = (bytes) => this.#fromFrontend(bytes);
+    frontend.socket.on('error', (error) => this.#log.debug({ err: error }, 'FE failed'));
+    frontend.socket.once('end', () => this.#frontendClosed());
+    frontend.socket.once('close', () => this.#frontendClosed());
     this.#frontendFlags = greeting.capabilities;
-    maskGreeting(payload);
-    this.#log.debug({ greeting, masked: readGreeting(payload).capabilities }, 'greeting');
-    this.#client.write(packet);
+    this.#router.clientTls = clientTls;
+    this.#router.frontendTls = frontendTls;
+    if (clientTls && !frontendTls) {
+      this.#adapter = new AuthAdapter(this.#walker, challenge, (bytes) => this.#write(bytes));
+    }
+    this.#log.debug({ greeting, clientTls, frontendTls }, 'greeting');
     this.#client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
     this.#client.once('end', () => this.destroy());
+    if (ahead.length > 0) this.#fromClient(ahead);
+    // Whoever looked at the first bytes has stopped the socket.
+    if (!this.#clientWaits) this.#client.resume();
     if (this.#draining) this.#closeIfDrained();
   }
 
@@ -169,6 +169,10 @@ export class Session {
   }
 
   #toFrontend(bytes: Buffer): void {
+    this.#write(this.#adapter?.clientBytes(bytes) ?? bytes);
+  }
+
+  #write(bytes: Buffer): void {
     const socket = this.#frontend?.socket;
     if (!socket || socket.write(bytes) || this.#frontendFull) return;
     this.#frontendFull = true;
@@ -217,6 +221,7 @@ export class Session {
 
   /** Returns `false` when the client does not take more for now. */
   #fromFrontend(bytes: Buffer): boolean {
+    if (this.#adapter?.active === true) return this.#fromLogin(this.#adapter, bytes);
     if (!this.#piped) this.#walker.feed(bytes);
     if (this.#dialogue.open) {
       if (this.#walker.infile) this.#sendNoFile();
@@ -235,6 +240,14 @@ export class Session {
     if (this.#walker.pending === 0) this.#answered();
     else if (this.#walker.infile) this.#fileAsked();
     if (this.#walker.lost !== undefined) this.#becomePipe(this.#walker.lost);
+    return more;
+  }
+
+  /** A login whose legs differ: small packets, made anew. */
+  #fromLogin(adapter: AuthAdapter, bytes: Buffer): boolean {
+    const more = this.#client.write(adapter.frontendBytes(bytes));
+    if (!more) this.#client.once('drain', () => this.#frontend?.socket.resume());
+    if (this.#walker.pending === 0) this.#answered();
     return more;
   }
 
@@ -282,8 +295,8 @@ export class Session {
     this.#running = true;
     const walker = this.#walker;
     const caller: Caller = {
-      address: this.#client.remoteAddress ?? '',
-      ask: (sql) => this.#ask(sql),
+      address: this.#ends.source.host,
+      ask: (sql) => this.#dialogue.ask(sql),
     };
     const context: AnswerContext = {
       get dialect() {
@@ -316,16 +329,6 @@ export class Session {
     if (this.#draining) this.#closeIfDrained();
   }
 
-  async #ask(sql: string): Promise<FrontendRows> {
-    const answer = readAnswer(
-      await this.#dialogue.exchange(Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(sql)])),
-    );
-    if (answer.kind === 'error') {
-      throw new FrontendError(answer.errno, answer.sqlState, answer.message);
-    }
-    return answer.kind === 'table' ? answer.table : { columns: [], rows: [] };
-  }
-
   /** A command of ours takes the same way as the client's, so that the walker knows its answer. */
   #send(payload: Buffer): void {
     if (this.#closed || this.#frontendGone || this.#piped) throw this.#frontendLost();
@@ -334,13 +337,12 @@ export class Session {
     this.#toFrontend(encodePacket(0, payload));
   }
 
-  #frontendLost(): ProxyError {
-    return new ProxyError('STATEMENT', this.#lostText());
+  get #lostText(): string {
+    return lostText(this.#frontend, this.#options.frontends.route, this.#walker.authenticated);
   }
 
-  #lostText(): string {
-    const address = this.#frontend?.address;
-    return `FE ${address ? endpointText(address) : ''} closed the connection`;
+  #frontendLost(): ProxyError {
+    return new ProxyError('STATEMENT', this.#lostText);
   }
 
   // --- closing ---
@@ -362,11 +364,12 @@ export class Session {
       this.#dialogue.fail(this.#frontendLost());
       if (this.#own) return;
     }
-    const waits = this.#walker.authenticated && this.#walker.pending > 0 && this.#walker.untouched;
+    const told = this.#walker.authenticated || this.#options.frontends.route.proxyProtocol;
+    const waits = told && this.#walker.pending > 0 && this.#walker.untouched;
     const sequence = (this.#walker.nextSequence - 1) & 0xff;
     this.#sayGoodbye(
       waits && !this.#piped
-        ? encodeError(sequence, 1105, 'HY000', this.#lostText())
+        ? encodeError(sequence, 1105, 'HY000', this.#lostText)
         : Buffer.alloc(0),
     );
   }
@@ -376,14 +379,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#end();
-    const client = this.#client;
-    client.removeAllListeners('data');
-    client.resume();
-    if (bytes.length > 0) client.write(bytes);
-    const timer = setTimeout(() => client.destroy(), LINGER_MS);
-    client.once('close', () => clearTimeout(timer));
-    client.end();
-    client.destroySoon();
+    closeClient(this.#client, bytes);
   }
 
   #closeIfDrained(): void {
@@ -397,14 +393,8 @@ export class Session {
   #end(): void {
     clearTimeout(this.#loginTimer);
     this.#abort.abort();
+    this.#adapter?.wipe();
     this.#dialogue.fail(this.#frontendLost());
-    const socket = this.#frontend?.socket;
-    if (!socket) return;
-    // A farewell of the client's (COM_QUIT) is mostly on its way already.
-    if (socket.writableLength === 0) socket.destroy();
-    else {
-      socket.destroySoon();
-      setTimeout(() => socket.destroy(), 1000).unref();
-    }
+    if (this.#frontend) closeFrontend(this.#frontend.socket);
   }
 }

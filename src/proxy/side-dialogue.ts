@@ -1,4 +1,7 @@
+import { FrontendError, type FrontendRows } from '../command/commands.ts';
 import { ProxyError } from '../model/error.ts';
+import { Command } from '../wire/request.ts';
+import { readAnswer } from '../wire/resultset.ts';
 
 /** The FE's answer to a question of ours; SHOW GRANTS and lists of jobs are far smaller. */
 const ANSWER_BYTES_MAX = 16_777_216;
@@ -60,6 +63,19 @@ export class SideDialogue {
     const answer = this.#turn.then(() => this.#ask(payload, timeoutMs, bytesMax));
     this.#turn = answer.catch(() => undefined);
     return answer;
+  }
+
+  /**
+   * Runs a statement and returns its text rows.
+   * @throws FrontendError when the FE answers ERR, ProxyError as {@link exchange} does.
+   */
+  async ask(sql: string): Promise<FrontendRows> {
+    const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(sql)]);
+    const answer = readAnswer(await this.exchange(query));
+    if (answer.kind === 'error') {
+      throw new FrontendError(answer.errno, answer.sqlState, answer.message);
+    }
+    return answer.kind === 'table' ? answer.table : { columns: [], rows: [] };
   }
 
   /** Takes bytes of the FE; `complete`: the answer ends with them. */

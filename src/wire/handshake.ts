@@ -23,11 +23,10 @@ export const Capability = {
  * What must not be agreed upon through a relay that looks into the traffic, cleared in both directions (wire.md §2.2):
  * clients set some of these bits without being offered them, and the server would believe them.
  * Compression hides the packets, attributes stand in front of the SQL, and optional
- * metadata puts a byte before the column count (Doris offers none of the four). SSL: the client's leg is plain.
+ * metadata puts a byte before the column count (Doris offers none of the four).
  */
 const CLEARED =
   Capability.COMPRESS |
-  Capability.SSL |
   Capability.OPTIONAL_RESULTSET_METADATA |
   Capability.ZSTD_COMPRESSION |
   Capability.QUERY_ATTRIBUTES;
@@ -39,6 +38,14 @@ const RESPONSE_FIXED_BYTES = 32;
 export function has(capabilities: number, flag: number): boolean {
   return (capabilities & flag) !== 0;
 }
+
+/** How the FE lets clients in. */
+export interface AuthChallenge {
+  readonly plugin: string;
+  readonly nonce: Buffer;
+}
+
+const NONCE_BYTES = 20;
 
 export interface Greeting {
   readonly serverVersion: string;
@@ -78,10 +85,39 @@ export function readGreeting(payload: Buffer): Greeting {
   };
 }
 
-/** Clears, in place, what cannot be offered through the relay, MariaDB's extended flags (last 4 reserved bytes) included. */
-export function maskGreeting(payload: Buffer): void {
+/**
+ * The plugin and the scramble of a greeting.
+ * @throws ProtocolError like {@link readGreeting}.
+ */
+export function readChallenge(payload: Buffer): AuthChallenge {
+  const { connectionId, lowFlags } = greetingLayout(payload);
+  const cursor = new Cursor(payload, lowFlags + 18);
+  const scramble = cursor.left >= 13 ? cursor.bytes(13) : Buffer.alloc(0);
+  const nonce = Buffer.concat([
+    payload.subarray(connectionId + 4, connectionId + 12),
+    scramble.subarray(0, NONCE_BYTES - 8),
+  ]);
+  const rest = cursor.bytes(cursor.left);
+  const end = rest.indexOf(0);
+  return { plugin: rest.toString('latin1', 0, end < 0 ? rest.length : end), nonce };
+}
+
+/** Reads an AuthSwitchRequest; undefined for any other payload. */
+export function readAuthSwitch(payload: Buffer): AuthChallenge | undefined {
+  const end = payload.indexOf(0, 1);
+  if (payload[0] !== 0xfe || end < 0) return undefined;
+  const nonce = Buffer.from(payload.subarray(end + 1, end + 1 + NONCE_BYTES));
+  return { plugin: payload.toString('latin1', 1, end), nonce };
+}
+
+/**
+ * Clears, in place, what cannot be offered through the relay, MariaDB's extended flags (last 4 reserved bytes) included.
+ * TLS is offered when the relay has a certificate, whatever the FE does.
+ */
+export function maskGreeting(payload: Buffer, offerTls: boolean): void {
   const { lowFlags } = greetingLayout(payload);
-  payload.writeUInt16LE(payload.readUInt16LE(lowFlags) & ~CLEARED & 0xff_ff, lowFlags);
+  const low = payload.readUInt16LE(lowFlags) & ~CLEARED & ~Capability.SSL & 0xff_ff;
+  payload.writeUInt16LE(offerTls ? low | Capability.SSL : low, lowFlags);
   payload.writeUInt16LE(payload.readUInt16LE(lowFlags + 5) & ~(CLEARED >>> 16), lowFlags + 5);
   payload.fill(0, lowFlags + 14, lowFlags + 18);
 }
@@ -103,19 +139,30 @@ export interface ClientFlags {
  * bytes: MariaDB clients put extended flags there, and an FE with `proxy_auth_enable` would take a
  * scramble of the client's choice from them (wire.md §2.1).
  *
+ * @param frontendTls the FE's leg is encrypted: it must see the flag that says so, and otherwise must not.
  * @param head the first {@link RESPONSE_HEAD_BYTES} bytes of the packet or more, header included.
  * @throws ProtocolError for anything but the 4.1 form: that is the only one Doris accepts.
  */
-export function maskResponse(head: Buffer): ClientFlags {
+export function maskResponse(head: Buffer, frontendTls: boolean): ClientFlags {
   const length = head.readUIntLE(0, 3);
   const asked = head.readUInt32LE(HEADER_BYTES);
   if (length < RESPONSE_FIXED_BYTES || !has(asked, Capability.PROTOCOL_41)) {
     throw new ProtocolError('not a 4.1 handshake response');
   }
-  const sent = (asked & ~CLEARED) >>> 0;
+  const sslRequest = isSslRequest(head) === true;
+  const plain = asked & ~CLEARED & ~Capability.SSL;
+  const sent = (frontendTls ? plain | Capability.SSL : plain) >>> 0;
   head.writeUInt32LE(sent, HEADER_BYTES);
   head.fill(0, HEADER_BYTES + 9, HEADER_BYTES + RESPONSE_FIXED_BYTES);
-  return { asked, sent, sslRequest: length === RESPONSE_FIXED_BYTES && has(asked, Capability.SSL) };
+  return { asked, sent, sslRequest };
+}
+
+/** Whether a packet, from its header on, is an SSLRequest: the login follows over TLS. Undefined while too little of it is there. */
+export function isSslRequest(head: Buffer): boolean | undefined {
+  if (head.length < HEADER_BYTES) return undefined;
+  if (head.readUIntLE(0, 3) !== RESPONSE_FIXED_BYTES) return false;
+  if (head.length < RESPONSE_HEAD_BYTES) return undefined;
+  return has(head.readUInt32LE(HEADER_BYTES), Capability.SSL);
 }
 
 /** An ERR payload as it must look before the client has told its capabilities: without SQLSTATE (wire.md §2.7). */

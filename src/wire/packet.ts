@@ -63,6 +63,15 @@ export class PacketReader {
     this.#bytes += chunk.length;
   }
 
+  /** Bytes that wait for the end of a packet; the reader is empty after it. */
+  rest(): Buffer {
+    const bytes = Buffer.concat(this.#pieces);
+    this.#pieces = [];
+    this.#bytes = 0;
+    this.#wanted = HEADER_BYTES;
+    return bytes;
+  }
+
   /**
    * The next whole payload, undefined while it is incomplete. Its sequence id is that of its last packet.
    * @throws ProtocolError when more than `bytesMax` bytes would have to be kept.

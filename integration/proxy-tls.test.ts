@@ -1,0 +1,131 @@
+import mysql from 'mysql2/promise';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { testContext } from '../test/support/tls-context.ts';
+import { available, mariadbCli, mysqlCli, startMysql } from './servers.ts';
+import type { MysqlServer } from './servers.ts';
+import { pythonWithPyMysql } from './support/programs.ts';
+import { run } from './support/server-process.ts';
+import { TestRelay } from './support/test-relay.ts';
+
+/** The checklist of wire.md §6, the lines about TLS: MySQL 9.7 as the FE, with and without. */
+
+const PLAIN = ['--ssl-mode=DISABLED', '--get-server-public-key'];
+const TLS = ['--ssl-mode=REQUIRED'];
+const login = (port: number): string[] => ['-h127.0.0.1', `-P${port}`, '-uroot', '-p123456'];
+const python = pythonWithPyMysql();
+
+describe.runIf(available('mysql'))('TLS', () => {
+  let plain: MysqlServer;
+  let secure: MysqlServer;
+  let relays: Record<'plain' | 'secure', TestRelay>;
+
+  beforeAll(async () => {
+    [plain, secure] = await Promise.all([
+      startMysql(['--tls-version=']),
+      startMysql(['--tls-version=TLSv1.2,TLSv1.3']),
+    ]);
+    const tls = { server: testContext(), frontend: true, frontendCa: undefined };
+    relays = {
+      plain: await TestRelay.open(plain.port, { tls }),
+      secure: await TestRelay.open(secure.port, { tls }),
+    };
+  });
+
+  afterAll(async () => {
+    for (const relay of Object.values(relays ?? {})) {
+      expect(relay.warnings).toEqual([]);
+      await relay[Symbol.asyncDispose]();
+    }
+    await plain?.[Symbol.asyncDispose]();
+    await secure?.[Symbol.asyncDispose]();
+  });
+
+  test.each([
+    ['plain', 'plain', PLAIN, ''],
+    ['TLS', 'TLS', TLS, 'TLS'],
+    ['TLS', 'plain', TLS, ''],
+    ['plain', 'TLS', PLAIN, ''],
+  ])(
+    '3, 4, 5: caching_sha2_password, client %s, FE %s: full login, then fast',
+    async (_c, fe, options, cipher) => {
+      const [server, relay] = fe === 'TLS' ? [secure, relays.secure] : [plain, relays.plain];
+      await server.query('flush privileges'); // forgets the passwords: the next login is a full one
+      const args = [
+        ...options,
+        '-N',
+        '-e',
+        "select current_user(); show session status like 'Ssl_version'",
+      ];
+      for (const _ of ['full', 'fast']) {
+        const result = await mysqlCli([...login(relay.port), ...args]);
+        expect(result).toMatchObject({ code: 0 });
+        expect(result.stdout).toMatch(new RegExp(`^root@%\nSsl_version\t${cipher}`));
+        if (cipher === '') expect(result.stdout.trim()).toMatch(/Ssl_version$/);
+      }
+      await server.query('flush privileges');
+      const wrong = ['-h127.0.0.1', `-P${relay.port}`, '-uroot', '-pwrong'];
+      const refused = await mysqlCli([...wrong, ...args]);
+      expect(refused.stderr).toContain('ERROR 1045 (28000): Access denied');
+    },
+  );
+
+  test.each(['plain', 'secure'] as const)(
+    '6: clients that are strict about sequence ids, FE %s',
+    async (which) => {
+      const { port } = relays[which];
+      const server = { plain, secure }[which];
+      await server.query("create user if not exists strict@'%' identified by 'secret'");
+      await server.query('flush privileges');
+      const cli = ['--ssl', '--skip-ssl-verify-server-cert', '-N', '-e', 'select current_user()'];
+      const first = await mariadbCli(['-h127.0.0.1', `-P${port}`, '-ustrict', '-psecret', ...cli]);
+      expect(first).toMatchObject({ code: 0, stdout: 'strict@%\n' });
+      if (python === undefined) console.error('SKIPPED: PyMySQL over TLS, it is not installed');
+      else {
+        await server.query('flush privileges');
+        const script = `
+import sys, ssl, pymysql
+ctx = ssl.create_default_context(); ctx.check_hostname = False; ctx.verify_mode = ssl.CERT_NONE
+c = pymysql.connect(host='127.0.0.1', port=int(sys.argv[1]), user='strict', password='secret', ssl=ctx)
+cur = c.cursor(); cur.execute('select current_user()'); print(cur.fetchall())
+cur.execute("select repeat('x', 3000000)"); print(len(cur.fetchone()[0]))
+`;
+        const result = await run({ program: python, args: ['-c', script, `${port}`] });
+        expect(result).toMatchObject({
+          code: 0,
+          stderr: '',
+          stdout: "(('strict@%',),)\n3000000\n",
+        });
+      }
+    },
+  );
+
+  test.each(['plain', 'secure'] as const)(
+    '30: CHANGE_USER within TLS in full, FE %s',
+    async (which) => {
+      const { port } = relays[which];
+      const server = { plain, secure }[which];
+      await server.query("create user if not exists changed@'%' identified by 'other'");
+      const connection = await mysql.createConnection({
+        host: '127.0.0.1',
+        port,
+        user: 'root',
+        password: '123456',
+        ssl: { rejectUnauthorized: false },
+      });
+      try {
+        for (const [user, password] of [
+          ['changed', 'other'],
+          ['root', '123456'],
+          ['changed', 'other'],
+        ] as const) {
+          await server.query('flush privileges');
+          await connection.changeUser({ user, password });
+          const [rows] = await connection.query('select current_user() as u');
+          expect(rows).toEqual([{ u: `${user}@%` }]);
+        }
+      } finally {
+        connection.destroy();
+      }
+    },
+  );
+});

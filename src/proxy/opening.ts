@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import type net from 'node:net';
+import { endpointText } from '../model/endpoint.ts';
+import {
+  Capability,
+  has,
+  isSslRequest,
+  maskGreeting,
+  maskResponse,
+  readChallenge,
+  readGreeting,
+  RESPONSE_HEAD_BYTES,
+  type AuthChallenge,
+  type Greeting,
+} from '../wire/handshake.ts';
+import { HEADER_BYTES } from '../wire/packet.ts';
+import { encodeError } from '../wire/resultset.ts';
+import type { ClientEnds, FrontendConnection, Frontends } from './frontend.ts';
+import { acceptTls, type TlsOptions } from './tls.ts';
+
+/** A client and its FE that have exchanged what comes before the login. */
+export interface Opened {
+  /** The accepted socket, or the encrypted one over it. */
+  readonly client: net.Socket;
+  readonly frontend: FrontendConnection;
+  /** As the FE sent it. */
+  readonly greeting: Greeting;
+  readonly challenge: AuthChallenge;
+  readonly clientTls: boolean;
+  readonly frontendTls: boolean;
+  /** What the client has sent already. */
+  readonly ahead: Buffer;
+}
+
+/** There will be no session; the client is told so. */
+interface Refused {
+  readonly client: net.Socket;
+  readonly goodbye: Buffer;
+}
+
+export interface OpeningOptions {
+  readonly frontends: Frontends;
+  readonly tls: TlsOptions;
+}
+
+/**
+ * Connects to an FE, passes its greeting on with some flags cleared (wire.md §2.2), and encrypts each leg that is to be.
+ * The FE's connection is closed on every way out but success.
+ *
+ * @throws NoFrontendError, ProtocolError, the signal's reason, or what a TLS client did wrong.
+ */
+export async function openSession(
+  client: net.Socket,
+  ends: ClientEnds,
+  options: OpeningOptions,
+  signal: AbortSignal,
+): Promise<Opened | Refused> {
+  const { connection, greeting: packet } = await options.frontends.connect(ends, signal);
+  const close = (): void => void connection.socket.destroy();
+  connection.socket.on('error', () => undefined);
+  signal.addEventListener('abort', close);
+  let opened = false;
+  try {
+    signal.throwIfAborted();
+    const payload = packet.subarray(HEADER_BYTES);
+    // "Too many connections" and the like: the FE's word instead of a greeting.
+    if (payload[0] === 0xff) return { client, goodbye: packet };
+    const greeting = readGreeting(payload);
+    const challenge = readChallenge(payload);
+    const context = options.tls.server;
+    maskGreeting(payload, context !== undefined);
+    client.write(packet);
+    const plain = { client, frontend: connection, greeting, challenge };
+    const noTls = { clientTls: false, frontendTls: false };
+    const first = context && (await firstBytes(client, connection, signal));
+    if (!context || first?.request === undefined) {
+      opened = true;
+      return { ...plain, ...noTls, ahead: first?.ahead ?? Buffer.alloc(0) };
+    }
+    const frontendTls = options.tls.frontend && has(greeting.capabilities, Capability.SSL);
+    maskResponse(first.request, frontendTls);
+    if (frontendTls) connection.socket.write(first.request);
+    const [accepted, encrypted] = await Promise.allSettled([
+      acceptTls(client, context, first.ahead, signal),
+      frontendTls ? connection.startTls(options.tls.frontendCa, signal) : undefined,
+    ]);
+    if (accepted.status === 'rejected') throw accepted.reason;
+    signal.throwIfAborted();
+    if (encrypted.status === 'rejected') {
+      const reason = (encrypted.reason as Error).message;
+      const text = `No TLS with the Doris FE ${endpointText(connection.address)}: ${reason}`;
+      // Behind the login, which nobody reads any more.
+      return { client: accepted.value, goodbye: encodeError(2, 2026, 'HY000', text) };
+    }
+    opened = true;
+    const ahead = Buffer.alloc(0);
+    return { ...plain, client: accepted.value, clientTls: true, frontendTls, ahead };
+  } finally {
+    signal.removeEventListener('abort', close);
+    if (!opened) close();
+  }
+}
+
+/** What a client begins with: a request for TLS and what comes behind it, or its login. */
+async function firstBytes(
+  client: net.Socket,
+  frontend: FrontendConnection,
+  signal: AbortSignal,
+): Promise<{ readonly request: Buffer | undefined; readonly ahead: Buffer }> {
+  const given = new AbortController();
+  const ended = AbortSignal.any([signal, given.signal]);
+  const gone = (): void => given.abort(new Error('the FE closed the connection'));
+  frontend.socket.once('close', gone);
+  try {
+    let bytes = Buffer.alloc(0);
+    for (;;) {
+      const [chunk] = (await once(client, 'data', { signal: ended })) as [Buffer];
+      client.pause();
+      bytes = Buffer.concat([bytes, chunk]);
+      const isRequest = isSslRequest(bytes);
+      if (isRequest === false) return { request: undefined, ahead: bytes };
+      if (isRequest === true) {
+        return {
+          request: bytes.subarray(0, RESPONSE_HEAD_BYTES),
+          ahead: bytes.subarray(RESPONSE_HEAD_BYTES),
+        };
+      }
+      client.resume();
+    }
+  } finally {
+    frontend.socket.off('close', gone);
+  }
+}
