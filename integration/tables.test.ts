@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { available, startMysql } from './servers.ts';
 import { jobRow, waitForJob } from './support/jobs.ts';
 import { ALL, newDatabase } from './support/mysql-job.ts';
@@ -49,6 +49,112 @@ describe.runIf(available('mariadb'))('tables of MariaDB', () => {
     const job = await waitForJob(world.it.client, 'late', (row) => row['Status'] === 'PAUSED');
     expect(job['ErrorMsg']).toMatch(/foreign key of table src_s\d+\.t changes its rows by CASCADE/);
     expect(await world.ids(place)).toEqual([1, 2]);
+  });
+
+  test('which cannot be copied are left out when the job is told to skip them, and jobs() says why', async () => {
+    const place = await world.place(
+      `${FAMILY}; CREATE TABLE keyless (v INT, u INT NULL, UNIQUE (u)); CREATE TABLE \`a.b\` (id INT PRIMARY KEY)`,
+    );
+    await expect(place.createJob('all', '*')).rejects.toThrow(
+      /^errCode = 2, detailMessage = The following tables do not have primary key defined: keyless; foreign key dies .*; foreign key stays /,
+    );
+    await place.createJob('some', '*', { on_table_error: 'skip' });
+    await place.same('plain');
+    await place.sql('INSERT INTO keyless VALUES (1, 1); INSERT INTO plain VALUES (31, 2)');
+    await place.same('plain');
+    expect(await world.tables(place)).toEqual(['parent', 'plain']);
+    const job = await jobRow(world.it.client, 'some');
+    expect(job).toMatchObject({ Status: 'RUNNING', ErrorMsg: String.raw`\N` });
+    expect(job?.['ExecuteSql']).toContain("'include_tables'='parent,plain'");
+    const told = job?.['JobRuntimeMsg']?.split(/(?:^|; )table (?=\S+ is left out)/);
+    expect(told).toEqual([
+      '',
+      expect.stringMatching(/^child is left out: foreign key dies /),
+      'keyless is left out: it has no primary key, and no unique index over columns that are NOT NULL',
+      expect.stringMatching(/^orphan is left out: foreign key stays /),
+      expect.stringMatching(/^a\.b is left out: .* set "table\.a\.b\.target_table"$/),
+    ]);
+  });
+
+  test('have dates that Doris does not have counted, from the copy and from the log', async () => {
+    const place = await world.place(
+      `SET sql_mode = 'ALLOW_INVALID_DATES';
+       CREATE TABLE t (id INT PRIMARY KEY, d DATE NOT NULL, ts DATETIME(3));
+       INSERT INTO t VALUES (1, '0000-00-00', NULL), (2, '2024-02-30', '2024-01-01'), (3, '2024-01-01', '2024-00-01')`,
+    );
+    await place.createJob('zero', 't');
+    await place.same('t', { columns: 'id' });
+    await place.sql(
+      `SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO t VALUES (4, '0000-00-00', '2024-01-01'), (5, '2024-01-01', NULL)`,
+    );
+    await place.same('t', { columns: 'id' });
+    const job = await waitForJob(world.it.client, 'zero', (row) =>
+      /3 values of column t\.d/.test(row['JobRuntimeMsg'] ?? ''),
+    );
+    expect(job['JobRuntimeMsg']).toBe(
+      '3 values of column t.d became NULL: zero or impossible dates, which Doris does not have; ' +
+        '1 value of column t.ts became NULL: zero or impossible dates, which Doris does not have',
+    );
+    const rows = await world.rows(`SELECT id FROM ${place.target}.t WHERE d IS NULL ORDER BY id`);
+    expect(rows.map(({ id }) => Number(id))).toEqual([1, 2, 4]);
+  });
+
+  test('that Doris has already are compared first; every cure that the error names cures', async () => {
+    const place = await world.place(
+      `CREATE TABLE t (id INT PRIMARY KEY, a INT, n VARCHAR(10), b DATETIME(3), d DECIMAL(10,2) COMMENT 'money');
+       INSERT INTO t VALUES (1, 70000, 'ten chars!', '2024-01-01 00:00:00.123', 12345678.90)`,
+    );
+    const table = `${place.target}.t`;
+    const rest = `DISTRIBUTED BY HASH(id) BUCKETS 1 PROPERTIES ("replication_num" = "1")`;
+    await world.run(
+      `CREATE TABLE ${table} (id INT NOT NULL, a SMALLINT NULL, N VARCHAR(5) NULL, d DECIMAL(8,2) NULL DEFAULT "1.00" COMMENT "cash", x INT NOT NULL) UNIQUE KEY(id) ${rest}`,
+    );
+    let error = '';
+    const refused = async (): Promise<boolean> => {
+      error = '';
+      await place.createJob('compared', 't').catch((cause: Error) => (error = cause.message));
+      return error !== '';
+    };
+    await refused();
+    expect(error).toContain(
+      `table ${table} exists, but cannot take the rows of ${place.database}.t: ` +
+        '(1) column a is smallint, which does not hold every INT; cure:',
+    );
+    for (const [n, difference] of [
+      'column n is spelled N',
+      'column b is missing',
+      'column d is decimal(8,2), which does not hold every DECIMAL(10,2)',
+      'column x is not in the source, and is NOT NULL without a default',
+    ].entries()) {
+      expect(error).toContain(`(${n + 2}) ${difference}`);
+    }
+    for (let round = 0; round < 3 && (await refused()); round++) {
+      for (const [, alter] of error.matchAll(/cure: (ALTER TABLE .*?)(?:\. \(\d+\)|$)/g)) {
+        await vi.waitFor(() => world.run(alter!), { timeout: 10_000, interval: 100 });
+      }
+      await vi.waitFor(
+        async () => {
+          const jobs = await world.rows(`SHOW ALTER TABLE COLUMN FROM ${place.target}`);
+          expect(jobs.filter(({ State: state }) => state !== 'FINISHED')).toEqual([]);
+        },
+        { timeout: 10_000, interval: 100 },
+      );
+    }
+    expect(error).toBe('');
+    await place.same('t', { columns: 'id, a, n, b, d' });
+    for (const [model, difference] of [
+      [`DUPLICATE KEY(id) ${rest}`, 'it is a DUPLICATE KEY table, not a UNIQUE KEY table'],
+      [`UNIQUE KEY(id, a) ${rest}`, "its key is (id, a), the source's primary key is (id)"],
+    ] as const) {
+      await place.dropJob('compared').catch(() => undefined);
+      await world.run(`DROP TABLE ${table}`);
+      await world.run(
+        `CREATE TABLE ${table} (id INT NOT NULL, a INT NULL, n VARCHAR(40) NULL, b DATETIME(3) NULL, d DECIMAL(10,2) NULL) ${model}`,
+      );
+      await refused();
+      expect(error).toContain(difference);
+      expect(error).toContain('cure: rename or drop it, the job makes a new one');
+    }
   });
 });
 
