@@ -152,8 +152,8 @@ export function putBytes(
     const last = end - 8;
     for (let s = start; ; s = Math.min(s + 8, last)) {
       const p = at + s - start;
-      to.setInt32(p, from.getInt32(s));
-      to.setInt32(p + 4, from.getInt32(s + 4));
+      to.setInt32(p, from.getInt32(s, true), true);
+      to.setInt32(p + 4, from.getInt32(s + 4, true), true);
       if (s === last) break;
     }
   }
@@ -179,32 +179,46 @@ export function putEscaped(
   const from = sourceView;
   const to = targetView;
   while (s <= last) {
-    const low = from.getInt32(s);
-    const high = from.getInt32(s + 4);
-    if (((special(low) | special(high)) & 0x80808080) === 0) {
-      to.setInt32(p, low);
-      to.setInt32(p + 4, high);
-      s += 8;
-      p += 8;
-      if (s > last && s < end) {
-        // Fewer than eight are left: the last eight again, some of them twice.
-        p -= s - last;
-        s = last;
-      }
+    const low = from.getInt32(s, true);
+    const high = from.getInt32(s + 4, true);
+    to.setInt32(p, low, true);
+    to.setInt32(p + 4, high, true);
+    if (((special(low) | special(high)) & 0x80808080) !== 0) {
+      const plain = plainBytes(low, high);
+      s += plain;
+      p += plain;
+      const next = unplainEnd(source, s, end);
+      p = putEscapedBytes(b, p, source, s, next);
+      s = next;
       continue;
     }
-    const block = characterEnd(source, s + 8, end);
-    p = putEscapedBytes(b, p, source, s, block);
-    s = block;
+    s += 8;
+    p += 8;
+    if (s > last && s < end) {
+      // Fewer than eight are left: the last eight again, some of them twice.
+      p -= s - last;
+      s = last;
+    }
   }
   return putEscapedBytes(b, p, source, s, end);
 }
 
-/** `at`, or up to three bytes later, so that no sequence is cut: none has more than three bytes after its first. */
-function characterEnd(source: Uint8Array, at: number, end: number): number {
-  let p = at;
-  while (p < end && p < at + 3 && (source[p]! & 0xc0) === 0x80) p++;
-  return p;
+/** Of eight bytes, read little-endian, how many come before the first that needs more than a copy; there is one. */
+function plainBytes(low: number, high: number): number {
+  const marks = special(low) & 0x80808080;
+  return marks === 0 ? 4 + lowestByte(special(high) & 0x80808080) : lowestByte(marks);
+}
+
+function lowestByte(marks: number): number {
+  return (31 - Math.clz32(marks & -marks)) >> 3;
+}
+
+/** Where the byte that needs more than a copy, and all like it behind it, end: text that is not ASCII is no matter of single characters. */
+function unplainEnd(source: Uint8Array, at: number, end: number): number {
+  let s = at;
+  if (source[s]! < 0x80) return s + 1;
+  while (s < end && source[s]! >= 0x80) s++;
+  return s;
 }
 
 function putEscapedBytes(
@@ -238,14 +252,12 @@ function putEscapedBytes(
   return p;
 }
 
-/** Has the high bit set in some byte of the result if a byte of the word needs more than a copy: below 0x20, `"`, `\`, not ASCII. */
+/**
+ * Has the high bit set in some byte if a byte of the word needs more than a copy: below 0x20, `"`, `\`, not ASCII; the lowest such
+ * bit is in the first byte that does. (`b ^ 2` is below 0x21 for `"` and for what is below 0x20, and for nothing else.)
+ */
 export function special(word: number): number {
-  return (
-    (word - 0x20202020) |
-    ((word ^ 0x22222222) - 0x01010101) |
-    ((word ^ 0x5c5c5c5c) - 0x01010101) |
-    word
-  );
+  return ((word ^ 0x02020202) - 0x21212121) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word;
 }
 
 /** The number of bytes that {@link putEscaped} would write: values too large for a reserve of the worst case. */

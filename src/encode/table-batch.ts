@@ -12,7 +12,7 @@ const ROWS_FAST = 1 << 14;
 /** More rows than this and a reset gives the index back: 1 Mi rows are 32 MB of it. */
 const ROWS_KEPT_MAX = 1 << 20;
 
-/** Fields of a row's record in front of its key ranges. */
+/** Fields of a row's record in front of its key ranges. The hash is there when the row is in the index. */
 const CHUNK = 0;
 const START = 1;
 const END = 2;
@@ -44,6 +44,9 @@ interface Finished {
  * Every column that is not excluded is written, NULL as `null`: an absent one would be overwritten by its default.
  * Doris promises no order inside a load, so an earlier row of the same key is marked dead when a row ends.
  * Keys are compared as the bytes of their JSON, in place: nothing is allocated for a row.
+ *
+ * Most rows come in the order of an ascending key: copies of tables, inserts with AUTO_INCREMENT. While each key is greater than the one
+ * before, none can be there twice, and no index is kept; it is made when the first other key comes.
  */
 export class TableBatch extends JsonWriter {
   readonly spec: TableSpec;
@@ -68,9 +71,13 @@ export class TableBatch extends JsonWriter {
   readonly #runEdge: Uint8Array;
   readonly #stride: number;
   readonly #chunks: Buffer[] = [];
+  /** Where the rows of each chunk but the last one end. */
+  readonly #chunkEnds: number[] = [];
   #records: Int32Array;
-  /** Open addressing: index of the key's last row plus 1, 0 when free. Twice as many slots as rows at least. */
-  #slots: Int32Array;
+  /** Each row's key is greater than the one before it, and no row is in the index. */
+  #ascending = true;
+  /** Open addressing: index of the key's last row plus 1, 0 when free. Twice as many slots as the records have room for. */
+  #slots = new Int32Array();
   #dead = 0;
   #finished: Finished | undefined;
 
@@ -94,7 +101,6 @@ export class TableBatch extends JsonWriter {
     this.marks = new Int32Array(2 * layout.runs.length);
     this.#stride = MARKS + this.marks.length;
     this.#records = new Int32Array(ROWS_MIN * this.#stride);
-    this.#slots = new Int32Array(2 * ROWS_MIN);
   }
 
   /** Begins a row. A row in progress, left behind by an error, is forgotten. */
@@ -130,13 +136,12 @@ export class TableBatch extends JsonWriter {
     if ((row + 1) * this.#stride > this.#records.length) this.#moreRows();
     const record = this.#records;
     const at = row * this.#stride;
-    const hash = this.#hash();
     record[at + CHUNK] = this.#chunks.length - 1;
     record[at + START] = this.rowStart;
     record[at + END] = this.position;
-    record[at + HASH] = hash;
     for (let i = 0; i < this.marks.length; i++) record[at + MARKS + i] = this.marks[i]!;
-    this.#replaceEarlier(row, hash);
+    if (!this.#ascending) this.#enter(row);
+    else if (row > 0 && !this.#follows(row)) this.#index(row);
     this.rows = row + 1;
     this.#total.rows++;
     this.#total.bytes += this.position - this.rowStart;
@@ -153,17 +158,19 @@ export class TableBatch extends JsonWriter {
   reset(): void {
     for (const chunk of this.#chunks) this.#pool.give(chunk);
     this.#chunks.length = 0;
+    this.#chunkEnds.length = 0;
     this.adopt(NOTHING);
     this.position = 0;
     this.rowStart = 0;
     if (this.#records.length > ROWS_KEPT_MAX * this.#stride) {
       this.#records = new Int32Array(ROWS_MIN * this.#stride);
-      this.#slots = new Int32Array(2 * ROWS_MIN);
-    } else if (this.rows > 0) {
+      this.#slots = new Int32Array();
+    } else if (!this.#ascending) {
       this.#slots.fill(0);
     }
     this.rows = 0;
     this.unheld.fill(0);
+    this.#ascending = true;
     this.#dead = 0;
     this.#finished = undefined;
   }
@@ -175,7 +182,8 @@ export class TableBatch extends JsonWriter {
     // Half of it again, so that a value written in many pieces is copied a few times only.
     const chunk = this.#pool.take(this.#chunks.length, partial + (partial >> 1) + bytes);
     old.copy(chunk, 0, this.rowStart, this.position);
-    if (this.rowStart === 0 && this.#chunks.length > 0) this.#pool.give(this.#chunks.pop()!);
+    if (this.rowStart > 0) this.#chunkEnds.push(this.rowStart);
+    else if (this.#chunks.length > 0) this.#pool.give(this.#chunks.pop()!);
     this.#chunks.push(chunk);
     this.adopt(chunk);
     this.rowStart = 0;
@@ -196,25 +204,45 @@ export class TableBatch extends JsonWriter {
     }
   }
 
-  /** FNV-1a over the key's bytes, mixed at the end because slots take the low bits. */
-  #hash(): number {
-    const { buffer, rowStart, marks } = this;
-    let hash = SEED;
-    for (let m = 0; m < marks.length; m += 2) {
-      const end = rowStart + marks[m + 1]!;
-      for (let p = rowStart + marks[m]!; p < end; p++) {
-        hash = Math.imul(hash ^ buffer[p]!, 0x01000193);
+  /**
+   * Whether the row's key is greater than that of the row before it: longer, or as long and greater in the first byte that
+   * differs. Any total order would do; in this one the digits of numbers ascend as the numbers do.
+   */
+  #follows(row: number): boolean {
+    const record = this.#records;
+    const at = row * this.#stride;
+    const before = at - this.#stride;
+    const bytes = this.buffer;
+    const bytesBefore = this.#chunks[record[before + CHUNK]!]!;
+    for (let m = MARKS; m < this.#stride; m += 2) {
+      let a = record[before + START]! + record[before + m]!;
+      let b = record[at + START]! + record[at + m]!;
+      const end = record[at + START]! + record[at + m + 1]!;
+      const longer = record[before + START]! + record[before + m + 1]! - a - (end - b);
+      if (longer !== 0) return longer < 0;
+      for (; b < end; a++, b++) {
+        const differs = bytes[b]! - bytesBefore[a]!;
+        if (differs !== 0) return differs > 0;
       }
     }
-    hash ^= hash >>> 16;
-    hash = Math.imul(hash, 0x85ebca6b);
-    return hash ^ (hash >>> 13);
+    return false;
   }
 
-  #replaceEarlier(row: number, hash: number): void {
+  /** Makes the index, of the rows up to `last`. */
+  #index(last: number): void {
+    this.#ascending = false;
+    const slots = (2 * this.#records.length) / this.#stride;
+    if (this.#slots.length < slots) this.#slots = new Int32Array(slots);
+    for (let row = 0; row <= last; row++) this.#enter(row);
+  }
+
+  /** Puts the row in its key's slot; an earlier row that is there is dead. */
+  #enter(row: number): void {
+    const hash = this.#hash(row);
     const slots = this.#slots;
     const mask = slots.length - 1;
     const record = this.#records;
+    record[row * this.#stride + HASH] = hash;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const earlier = slots[slot]! - 1;
       if (earlier === -1) {
@@ -230,12 +258,30 @@ export class TableBatch extends JsonWriter {
     }
   }
 
+  /** FNV-1a over the key's bytes, mixed at the end because slots take the low bits. */
+  #hash(row: number): number {
+    const record = this.#records;
+    const at = row * this.#stride;
+    const bytes = this.#chunks[record[at + CHUNK]!]!;
+    const start = record[at + START]!;
+    let hash = SEED;
+    for (let m = MARKS; m < this.#stride; m += 2) {
+      const end = start + record[at + m + 1]!;
+      for (let p = start + record[at + m]!; p < end; p++) {
+        hash = Math.imul(hash ^ bytes[p]!, 0x01000193);
+      }
+    }
+    hash ^= hash >>> 16;
+    hash = Math.imul(hash, 0x85ebca6b);
+    return hash ^ (hash >>> 13);
+  }
+
   #sameKey(a: number, b: number): boolean {
     const record = this.#records;
     const atA = a * this.#stride;
     const atB = b * this.#stride;
     const bytesA = this.#chunks[record[atA + CHUNK]!]!;
-    const bytesB = this.buffer;
+    const bytesB = this.#chunks[record[atB + CHUNK]!]!;
     for (let m = MARKS; m < this.#stride; m += 2) {
       const startA = record[atA + START]! + record[atA + m]!;
       const startB = record[atB + START]! + record[atB + m]!;
@@ -253,6 +299,7 @@ export class TableBatch extends JsonWriter {
     const records = new Int32Array(factor * this.#records.length);
     records.set(this.#records);
     this.#records = records;
+    if (this.#ascending) return;
     const slots = new Int32Array(factor * this.#slots.length);
     const mask = slots.length - 1;
     for (const entry of this.#slots) {
@@ -265,9 +312,18 @@ export class TableBatch extends JsonWriter {
   }
 
   #collect(): Finished {
+    const ends = this.#dead === 0 ? [...this.#chunkEnds, this.rowStart] : this.#compact();
+    const body = this.#chunks
+      .map((chunk, i) => chunk.subarray(0, ends[i]))
+      .filter((part) => part.length > 0);
+    const bytes = body.reduce((sum, part) => sum + part.length, 0);
+    return { body, bytes, rows: this.rows - this.#dead };
+  }
+
+  /** Moves live rows down over dead ones, neighbours together, and returns where each chunk ends. The records are stale after this. */
+  #compact(): number[] {
     const record = this.#records;
     const ends = this.#chunks.map(() => 0);
-    // Live rows move down over dead ones, neighbours together. Positions in the records are stale after this.
     for (let row = 0; row < this.rows;) {
       const at = row * this.#stride;
       if (record[at + END] === -1) {
@@ -287,10 +343,6 @@ export class TableBatch extends JsonWriter {
       if (to !== start) this.#chunks[chunk]!.copyWithin(to, start, end);
       ends[chunk] = to + end - start;
     }
-    const body = this.#chunks
-      .map((chunk, i) => chunk.subarray(0, ends[i]))
-      .filter((part) => part.length > 0);
-    const bytes = body.reduce((sum, part) => sum + part.length, 0);
-    return { body, bytes, rows: this.rows - this.#dead };
+    return ends;
   }
 }

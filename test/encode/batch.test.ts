@@ -88,6 +88,27 @@ test('a batch keeps the last change of each key, wherever the key columns stand'
   );
 });
 
+test('keys that ascend for a while are found again by the first that does not', () => {
+  const table = spec(['id', 'v'], ['id']);
+  const batch = new Batch();
+  const padding = 'x'.repeat(100); // so that the rows lie in several chunks
+  const later = fc.array(fc.nat({ max: 6_000 }), { minLength: 1, maxLength: 20 });
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 6_000 }), later, (count, others) => {
+      batch.reset();
+      const ids = [...Array.from({ length: count }, (_, i) => i), ...others];
+      const last = new Map<number, unknown>();
+      for (const [n, id] of ids.entries()) {
+        write(batch.table(table), { values: [id, `${n}${padding}`], deleted: false });
+        last.delete(id);
+        last.set(id, { id, v: `${n}${padding}`, __DORIS_DELETE_SIGN__: 0 });
+      }
+      expect(linesOf(batch)).toEqual([...last.values()]);
+    }),
+    { numRuns: 30 },
+  );
+});
+
 test('the same changes give the same bytes, in a fresh batch and in one used before', () => {
   const table = spec(['id', 'v'], ['id']);
   const used = new Batch();
