@@ -203,7 +203,7 @@ describe.each([15, 18] as const)('Postgres %i', (version) => {
     expect([dorisType('numeric(5,-2)'), of('numeric(5,-2)')[0]]).toEqual(['DECIMAL(7,0)', '12300']);
     expect([dorisType('numeric(3,5)'), of('numeric(3,5)')[0]]).toEqual(['DECIMAL(5,5)', '0.00123']);
     expect(of('money')[0]).toBe('-$1,234.50');
-    expect([dorisType('character(5)'), of('character(5)')[0]]).toEqual(['CHAR(15)', 'ab   ']);
+    expect([dorisType('character(5)'), of('character(5)')[0]]).toEqual(['CHAR(20)', 'ab   ']);
     expect(of('text')[1]).toBe('tab\there\nnew\\back\rret\b\v\f\x01\x1f\x7f');
     expect(of('text').slice(2, 4)).toEqual(['\\N', '\\.']);
     expect(of('bytea').slice(0, 3)).toEqual(['', '3q2+7wA=', 'AA==']);

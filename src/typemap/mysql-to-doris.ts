@@ -66,6 +66,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   inet6: string,
 };
 
+/** Every type of {@link mysqlToDoris}, as `information_schema` names it. */
+export const MYSQL_TYPES: readonly string[] = Object.keys(RULES);
+
 /**
  * The Doris type for a column of MySQL or MariaDB (cdc-semantics.md §1.1, with §1.7's lossless rules).
  * The one mapping for CREATE TABLE and ADD COLUMN.

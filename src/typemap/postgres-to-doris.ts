@@ -33,8 +33,8 @@ export const OID = {
 const DECIMAL_MAX = 38;
 const CHAR_BYTES_MAX = 255;
 const VARCHAR_BYTES_MAX = 65_533;
-/** Doris counts bytes, Postgres characters; the factor of Doris' own jobs (cdc-semantics.md §1.4). */
-const BYTES_PER_CHARACTER = 3;
+/** Doris counts bytes, Postgres characters. Doris' own jobs reckon with three (cdc-semantics.md §1.4), and lose an emoji. */
+const BYTES_PER_CHARACTER = 4;
 const HEADER = 4;
 
 /**
