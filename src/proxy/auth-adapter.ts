@@ -107,11 +107,19 @@ export class AuthAdapter {
     for (let i = 0; i < bytes.length; i++) {
       bytes[i] = (bytes[i] ?? 0) ^ (this.#nonce[i % this.#nonce.length] ?? 0);
     }
-    const padding = constants.RSA_PKCS1_OAEP_PADDING;
-    const encrypted = publicEncrypt({ key, padding }, bytes);
+    const encrypted = encryptedFor(key, bytes);
     this.wipe();
     // The key was asked for behind the client's back: the ids of what follows are two further on.
     this.#shift = password.sequence - (sequence + 1);
     this.#send(encodePacket(sequence + 1, encrypted));
+  }
+}
+
+/** Nothing, which the FE takes for a wrong password, when it can be none: it is longer than a key takes, or the key is no key. */
+function encryptedFor(key: string, password: Buffer): Buffer {
+  try {
+    return publicEncrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING }, password);
+  } catch {
+    return Buffer.alloc(0);
   }
 }
