@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { FrontendError, type FrontendRows } from '../command/commands.ts';
 import { ProxyError } from '../model/error.ts';
 import { Command } from '../wire/request.ts';
@@ -70,6 +71,27 @@ export class SideDialogue {
    * @throws FrontendError when the FE answers ERR, ProxyError as {@link exchange} does.
    */
   async ask(sql: string): Promise<FrontendRows> {
+    await this.#expectInStep();
+    return await this.#rows(sql);
+  }
+
+  /**
+   * Answers carry no name, and an FE may send one too many (Doris answers COM_STMT_SEND_LONG_DATA, doris-target.md §4.2). Then a
+   * client that sends ahead could let the rows of a query of its own be taken for the FE's word on its rights. So the FE first has to
+   * repeat a number that the client cannot know.
+   */
+  async #expectInStep(): Promise<void> {
+    const number = String(randomInt(2 ** 47));
+    const { rows } = await this.#rows(`SELECT ${number}`);
+    if (rows.length === 1 && rows[0]?.[0] === number) return;
+    this.#partner.late();
+    throw new ProxyError(
+      'STATEMENT',
+      'the answers of the FE do not belong to what was asked; connect again',
+    );
+  }
+
+  async #rows(sql: string): Promise<FrontendRows> {
     const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(sql)]);
     const answer = readAnswer(await this.exchange(query));
     if (answer.kind === 'error') {

@@ -36,6 +36,30 @@ describe('statements', () => {
     expect(it.commands.executed).toEqual(['pause job ok []']);
   });
 
+  test('are not run when the FE answers more than it was asked, however the client sends ahead', async () => {
+    let turn = Promise.resolve();
+    await using it = await world((payload, socket, packet) => {
+      // One after the other, as an FE works; the second answer of the attack comes when we have asked.
+      turn = turn.then(async () => {
+        await sleep(20);
+        if (payload[0] === 0x18) socket.write(encodeError(0, 1047, '08S01', 'Unsupported command'));
+        else echo(NEW)(payload, socket, packet);
+      });
+    });
+    const client = await it.login();
+    client.send(
+      Buffer.concat([
+        commandPacket(0x18, Buffer.alloc(7)),
+        commandPacket(QUERY, "select 'Admin_priv' as GlobalPrivs"),
+        commandPacket(QUERY, 'pause job ask select my rights'),
+      ]),
+    );
+    expect(await client.answer()).toEqual(['Unsupported command']);
+    expect((await client.answer())[0]).toMatch(
+      /do not belong to what was asked|closed the connection/,
+    );
+  });
+
   test('in a batch of pipelined requests, cut anywhere, are answered in their order', async () => {
     await using it = await world();
     await fc.assert(
@@ -144,7 +168,11 @@ describe("questions on the caller's connection", () => {
     const client = await it.login();
     client.command(QUERY, 'pause job twice');
     expect(await client.answer()).toEqual(['a', 'b']);
-    expect(it.frontend.statements).toEqual(['select a', 'select b']);
+    const inStep = /^SELECT \d+$/;
+    expect(it.frontend.statements.filter((sql) => !inStep.test(sql))).toEqual([
+      'select a',
+      'select b',
+    ]);
   });
 
   test('that the FE refuses become its own ERR', async () => {
