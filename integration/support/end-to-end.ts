@@ -34,10 +34,11 @@ export class EndToEnd implements AsyncDisposable {
     this.client = client;
   }
 
-  static async open(kind: ServerKind): Promise<EndToEnd> {
+  /** `start`: how the source is started where it is not as usual. */
+  static async open(kind: ServerKind, start = START[kind]): Promise<EndToEnd> {
     const opened: AsyncDisposable[] = [];
     try {
-      const source = await START[kind]();
+      const source = await start();
       opened.unshift(source);
       const doris = await startDoris();
       opened.unshift(doris);
