@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
+import type { BlockList } from 'node:net';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import { addressRanges, serverContext, type TlsOptions } from './model/client-options.ts';
 import { parseArgs } from 'node:util';
 import type { DorisAccount, Endpoint } from './model/endpoint.ts';
 import { SETTINGS, type SettingName } from './model/setting.ts';
@@ -18,10 +20,21 @@ export interface Config {
   /** Undefined: `off`. */
   readonly admin: Endpoint | undefined;
   readonly logLevel: string;
+  readonly clients: ClientsConfig;
+  /** Processes that serve clients; above 1 the jobs run in one more. */
+  readonly processes: number;
   readonly jobThreads: number;
   readonly settings: Readonly<Record<SettingName, number>>;
   /** Where `FILE:name` of a job's `ssl_rootcert` is looked up. */
   readonly certificateDir: string | undefined;
+}
+
+/** How clients come in and get to the FEs. */
+export interface ClientsConfig {
+  readonly tls: TlsOptions;
+  readonly trusted: BlockList | undefined;
+  readonly proxyProtocol: boolean;
+  readonly allowPasswordlessRoot: boolean;
 }
 
 interface Option {
@@ -56,6 +69,50 @@ const OPTIONS = [
     default: '',
     help: 'HTTP port of a Doris FE, for Stream Load (default: the hosts of --fe, port 8030)',
     repeatable: true,
+  },
+  {
+    flag: 'tls-cert',
+    argument: 'FILE',
+    default: '',
+    help: 'PEM certificate chain; with --tls-key, offers TLS to clients',
+  },
+  { flag: 'tls-key', argument: 'FILE', default: '', help: 'PEM key of --tls-cert' },
+  {
+    flag: 'fe-tls',
+    argument: 'WHEN',
+    default: 'as-client',
+    help: 'TLS to the FE: as-client (when the client has it and the FE offers it), off',
+  },
+  {
+    flag: 'fe-tls-ca',
+    argument: 'FILE',
+    default: '',
+    help: "PEM that the FE's certificate must be signed by (default: any certificate will do)",
+  },
+  {
+    flag: 'proxy-protocol-from',
+    argument: 'CIDR',
+    default: '',
+    help: 'addresses whose connections begin with a PROXY header (v1, v2); may be given several times',
+    repeatable: true,
+  },
+  {
+    flag: 'fe-proxy-protocol',
+    argument: 'VERSION',
+    default: 'off',
+    help: 'tell the FE who the client is, by a PROXY header: off, v1 (enable_proxy_protocol in fe.conf)',
+  },
+  {
+    flag: 'allow-passwordless-root',
+    argument: 'YES',
+    default: 'no',
+    help: 'yes: start although the FE lets root in over this proxy with any password',
+  },
+  {
+    flag: 'processes',
+    argument: 'N',
+    default: '1',
+    help: 'processes that serve clients; more than 1: beside one that runs the jobs',
   },
   {
     flag: 'doris-user',
@@ -197,6 +254,8 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
     keyFile: path.resolve(value('key-file') || path.join(dataDir, 'key')),
     admin: value('admin') === 'off' ? undefined : endpoint('admin', value('admin')),
     logLevel: oneOf('log-level', value('log-level'), LOG_LEVELS),
+    clients: readClients(value, values('proxy-protocol-from')),
+    processes: integer('processes', value('processes'), 1, 64),
     jobThreads: integer('job-threads', value('job-threads'), 1, 64),
     settings: {
       max_streaming_job_num: setting('max-streaming-job-num'),
@@ -257,10 +316,32 @@ function readConfigFile(file: string): Given {
 
 function readPassword(given: string, file: string): string {
   if (given !== '' || file === '') return given;
+  return explained('doris-password-file', () => readFileSync(file, 'utf8').replace(/\r?\n$/, ''));
+}
+
+function readClients(value: (flag: Flag) => string, ranges: readonly string[]): ClientsConfig {
+  const file = (flag: Flag): Buffer | undefined =>
+    value(flag) === '' ? undefined : explained(flag, () => readFileSync(value(flag)));
+  const choice = (flag: Flag, yes: string, no: string): boolean =>
+    oneOf(flag, value(flag), [yes, no]) === yes;
+  const [cert, key] = [file('tls-cert'), file('tls-key')];
+  return {
+    tls: {
+      server: explained('tls-cert', () => serverContext(cert, key)),
+      frontend: choice('fe-tls', 'as-client', 'off'),
+      frontendCa: file('fe-tls-ca'),
+    },
+    trusted: explained('proxy-protocol-from', () => addressRanges(ranges)),
+    proxyProtocol: choice('fe-proxy-protocol', 'v1', 'off'),
+    allowPasswordlessRoot: choice('allow-passwordless-root', 'yes', 'no'),
+  };
+}
+
+function explained<T>(flag: Flag, read: () => T): T {
   try {
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    return read();
   } catch (cause) {
-    throw new ConfigError(`--doris-password-file: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(`--${flag}: ${(cause as Error).message}`, { cause });
   }
 }
 

@@ -2,7 +2,8 @@
 import { pino } from 'pino';
 import { ConfigError, helpText, readConfig, type Config } from './config.ts';
 import { ProxyError } from './model/error.ts';
-import { serve } from './server.ts';
+import { servesClients } from './proxy/processes.ts';
+import { serve, serveClients } from './server.ts';
 
 /** Exit codes: 0 stopped by a signal, 1 failed, 2 wrong configuration. */
 async function main(args: readonly string[]): Promise<number> {
@@ -26,11 +27,20 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const log = pino({ level: config.logLevel, base: { pid: process.pid } }, pino.destination(2));
   try {
+    if (servesClients) {
+      await serveClients(config, log, stop.signal, () => stop.abort());
+      process.disconnect();
+      return 0;
+    }
     await serve(config, log, stop.signal, (ready) => {
       process.stdout.write(`ready ${JSON.stringify(ready)}\n`);
     });
     return 0;
   } catch (error) {
+    if (error instanceof ConfigError) {
+      process.stderr.write(`doris-job-proxy: ${error.message}\n`);
+      return 2;
+    }
     const code = (error as NodeJS.ErrnoException).code;
     if (error instanceof ProxyError || code === 'EADDRINUSE' || code === 'EACCES') {
       process.stderr.write(`doris-job-proxy: ${(error as Error).message}\n`);

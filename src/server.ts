@@ -6,10 +6,13 @@ import { Catalog, type CatalogOptions } from './catalog/catalog.ts';
 import { OwnerLock } from './catalog/owner-lock.ts';
 import type { Settings } from './command/frontend-config.ts';
 import { JobCommands } from './command/job-command.ts';
-import type { Config } from './config.ts';
+import type { JobScheduler } from './command/job-parts.ts';
+import { ConfigError, type Config } from './config.ts';
 import type { WorkerData } from './job-worker.ts';
 import { endpointText } from './model/endpoint.ts';
-import { Listener } from './proxy/listener.ts';
+import { Listener, routeOf } from './proxy/listener.ts';
+import { ClientProcesses, OwnerScheduler } from './proxy/processes.ts';
+import { RootGuard, UnsafeFrontendError } from './proxy/root-guard.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { WorkerPool } from './scheduler/worker-pool.ts';
 import { FrontendClient } from './sink/frontend-client.ts';
@@ -26,7 +29,7 @@ export interface Ready {
  * Runs the process until `signal` aborts. These lines are the order of start-up, and backwards of shut-down, a failed
  * start included: no new clients, then no new loads, then the catalog closes.
  *
- * @throws ProxyError when the data directory is in use or unreadable; an Error with code EADDRINUSE or EACCES for a port.
+ * @throws ConfigError when an FE would let everybody in as root; ProxyError when the data directory is in use or unreadable; an Error with code EADDRINUSE or EACCES for a port.
  */
 export async function serve(
   config: Config,
@@ -34,16 +37,13 @@ export async function serve(
   signal: AbortSignal,
   onReady: (ready: Ready) => void,
 ): Promise<void> {
+  const guard = await guardOf(config, log);
   using _owner = OwnerLock.acquire(config.dataDir);
-  const catalogOptions: CatalogOptions = {
-    directory: config.dataDir,
-    keyFile: config.keyFile,
-    taskHistoryMax: config.settings.max_streaming_task_show_count,
-  };
-  await using catalog = await Catalog.open(catalogOptions);
+  const options = catalogOptions(config);
+  await using catalog = await Catalog.open(options);
   await using frontend = new FrontendClient(config.doris);
   const workerData: WorkerData = {
-    catalog: catalogOptions,
+    catalog: options,
     doris: config.doris,
     logLevel: config.logLevel,
     certificateDir: config.certificateDir,
@@ -56,15 +56,6 @@ export async function serve(
     log,
     (events) => new WorkerPool({ entry: workerEntry(), data: workerData, threadsMax, log }, events),
   );
-  const commands = new JobCommands({
-    catalog,
-    scheduler,
-    target: frontend,
-    openSource: (job, password) => openJobSource(job, password, config.certificateDir),
-    settings,
-    log,
-    now: Date.now,
-  });
   let serving = false;
   await using admin =
     config.admin === undefined
@@ -74,18 +65,98 @@ export async function serve(
           metrics: makeMetrics(catalog),
           ready: () => serving,
         });
-  await using listener = await Listener.open({
-    ...config.listen,
-    frontends: config.doris.frontends,
-    commands,
-    log,
-  });
+  const parts = { config, catalog, frontend, scheduler, log };
+  await using clients =
+    config.processes > 1
+      ? await ClientProcesses.open(config.processes, scheduler, log)
+      : await openListener(parts, guard);
   await scheduler.start();
   serving = true;
-  onReady({ listen: endpointText(listener.address), admin: admin?.address, pid: process.pid });
+  onReady({ listen: endpointText(clients.address), admin: admin?.address, pid: process.pid });
   if (!signal.aborted) await once(signal, 'abort');
   serving = false;
   log.info('stopping');
+}
+
+/** Serves clients until `signal` aborts, on behalf of the process that has started this one and runs the jobs. */
+export async function serveClients(
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+  onOrphaned: () => void,
+): Promise<void> {
+  const scheduler = new OwnerScheduler(onOrphaned);
+  await using catalog = await Catalog.open(catalogOptions(config));
+  await using frontend = new FrontendClient(config.doris);
+  const guard = config.clients.allowPasswordlessRoot
+    ? undefined
+    : new RootGuard(routeOf(route(config)));
+  await using _listener = await openListener({ config, catalog, frontend, scheduler, log }, guard);
+  if (!signal.aborted) await once(signal, 'abort');
+}
+
+/**
+ * Tries every FE before anything is opened. One that cannot be reached is tried when a client is to use it.
+ * @throws ConfigError naming the hole and how to close it.
+ */
+async function guardOf(config: Config, log: Logger): Promise<RootGuard | undefined> {
+  if (config.clients.allowPasswordlessRoot) return undefined;
+  const guard = new RootGuard(routeOf(route(config)));
+  const trials = config.doris.frontends.map((address) => guard.expectClosed(address));
+  for (const trial of await Promise.allSettled(trials)) {
+    if (trial.status === 'fulfilled') continue;
+    const { message } = trial.reason as Error;
+    if (trial.reason instanceof UnsafeFrontendError) throw new ConfigError(message);
+    log.warn({ reason: message }, 'an FE could not be tried');
+  }
+  return guard;
+}
+
+function route(config: Config): Parameters<typeof routeOf>[0] {
+  return {
+    frontends: config.doris.frontends,
+    proxyProtocol: config.clients.proxyProtocol,
+  };
+}
+
+interface ClientParts {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly frontend: FrontendClient;
+  readonly scheduler: JobScheduler;
+  readonly log: Logger;
+}
+
+function openListener(
+  { config, catalog, frontend, scheduler, log }: ClientParts,
+  guard: RootGuard | undefined,
+): Promise<Listener> {
+  const commands = new JobCommands({
+    catalog,
+    scheduler,
+    target: frontend,
+    openSource: (job, password) => openJobSource(job, password, config.certificateDir),
+    settings: settingsOf(config, catalog),
+    log,
+    now: Date.now,
+  });
+  return Listener.open({
+    ...config.listen,
+    ...route(config),
+    tls: config.clients.tls,
+    trusted: config.clients.trusted,
+    commands,
+    guard,
+    log,
+  });
+}
+
+function catalogOptions(config: Config): CatalogOptions {
+  return {
+    directory: config.dataDir,
+    keyFile: config.keyFile,
+    taskHistoryMax: config.settings.max_streaming_task_show_count,
+  };
 }
 
 /** What a statement has set wins over the configuration. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ConfigError, helpText, readConfig } from '../src/config.ts';
 
 const file = (content: string): string => {
@@ -79,4 +79,35 @@ test('the help names every option and no secret flag', () => {
     expect(help).toContain(name);
   }
   expect(help).not.toContain('--doris-password ');
+});
+
+describe('how clients come in', () => {
+  const fixtures = path.join(import.meta.dirname, 'fixtures');
+  const [cert, key] = [path.join(fixtures, 'tls-cert.pem'), path.join(fixtures, 'tls-key.pem')];
+
+  test('TLS and PROXY options', () => {
+    const args = ['--tls-cert', cert, '--tls-key', key, '--fe-tls', 'off'];
+    const ranges = ['--proxy-protocol-from=10.0.0.0/8', '--proxy-protocol-from=fd00::/8'];
+    const { clients } = readConfig([...args, ...ranges, '--fe-proxy-protocol', 'v1'], {});
+    expect(clients.tls.server).toBeDefined();
+    expect(clients).toMatchObject({ tls: { frontend: false }, proxyProtocol: true });
+    const trusted = (host: string, family: 'ipv4' | 'ipv6'): boolean | undefined =>
+      clients.trusted?.check(host, family);
+    expect(trusted('10.9.9.9', 'ipv4')).toBe(true);
+    expect(trusted('11.9.9.9', 'ipv4')).toBe(false);
+    expect(trusted('fd00::7', 'ipv6')).toBe(true);
+  });
+
+  test.each([
+    [['--tls-cert', cert], /--tls-cert: .*together/],
+    [['--tls-cert', cert, '--tls-key', cert], /--tls-cert: /],
+    [['--tls-cert', 'nowhere', '--tls-key', key], /--tls-cert: ENOENT/],
+    [['--fe-tls', 'always'], /one of as-client, off/],
+    [['--proxy-protocol-from', '10.0.0.0/33'], /range like 10\.0\.0\.0\/8/],
+    [['--proxy-protocol-from', 'everybody'], /"everybody"/],
+    [['--fe-proxy-protocol', 'v2'], /one of v1, off/],
+    [['--processes', '0'], /from 1 to 64/],
+  ])('%j is refused', (args, said) => {
+    expect(() => readConfig(args, {})).toThrow(said);
+  });
 });

@@ -93,10 +93,13 @@ export interface ClientEnds {
 /** The configured FEs, and which of them failed lately. */
 export class Frontends {
   readonly route: Route;
+  readonly #vet: (address: Endpoint) => Promise<void>;
   readonly #avoidUntil = new Map<Endpoint, number>();
 
-  constructor(route: Route) {
+  /** @param vet rejects an FE that must not be used. */
+  constructor(route: Route, vet: (address: Endpoint) => Promise<void> = () => Promise.resolve()) {
     this.route = route;
+    this.#vet = vet;
   }
 
   /**
@@ -115,6 +118,7 @@ export class Frontends {
     const failures: string[] = [];
     for (const address of order) {
       try {
+        await this.#vet(address);
         const greeted = await greetFrontend(address, this.route, client, signal);
         this.#avoidUntil.delete(address);
         return greeted;

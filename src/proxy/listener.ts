@@ -3,10 +3,12 @@ import net from 'node:net';
 import type { Logger } from 'pino';
 import type { Commands } from '../command/commands.ts';
 import { endpointText, type Endpoint } from '../model/endpoint.ts';
-import { Frontends } from './frontend.ts';
+import type { TlsOptions } from '../model/client-options.ts';
+import { Frontends, type Route } from './frontend.ts';
+import type { RootGuard } from './root-guard.ts';
 import { endsOf, isTrusted, readSource } from './proxy-source.ts';
 import { Session } from './session.ts';
-import { NO_TLS, type TlsOptions } from './tls.ts';
+import { NO_TLS } from './tls.ts';
 
 export interface ListenerOptions {
   readonly host: string;
@@ -20,7 +22,9 @@ export interface ListenerOptions {
   /** Tell the FEs by PROXY lines who the clients are. */
   readonly proxyProtocol?: boolean;
   /** Whose connections begin with a PROXY header, which is believed. */
-  readonly trusted?: net.BlockList;
+  readonly trusted?: net.BlockList | undefined;
+  /** Absent: every FE is used. Otherwise only those that pass. */
+  readonly guard?: RootGuard | undefined;
   readonly log: Logger;
   /** How long a client may take to log in, in milliseconds. */
   readonly loginTimeoutMs?: number;
@@ -34,6 +38,17 @@ export interface ListenerOptions {
 
 const KEEP_ALIVE_MS = 60_000;
 
+/** The way that clients take to the FEs. */
+export function routeOf(
+  options: Pick<ListenerOptions, 'frontends' | 'proxyProtocol' | 'greetingTimeoutMs'>,
+): Route {
+  return {
+    addresses: options.frontends,
+    greetingTimeoutMs: options.greetingTimeoutMs ?? 3000,
+    proxyProtocol: options.proxyProtocol ?? false,
+  };
+}
+
 /** Accepts MySQL clients and gives each a {@link Session}. */
 export class Listener implements AsyncDisposable {
   readonly #server: net.Server;
@@ -46,12 +61,10 @@ export class Listener implements AsyncDisposable {
 
   private constructor(options: ListenerOptions) {
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
+    const { guard } = options;
+    const vet = guard && ((address: Endpoint) => guard.expectClosed(address));
     const sessionOptions = {
-      frontends: new Frontends({
-        addresses: options.frontends,
-        greetingTimeoutMs: options.greetingTimeoutMs ?? 3000,
-        proxyProtocol: options.proxyProtocol ?? false,
-      }),
+      frontends: new Frontends(routeOf(options), vet),
       tls: options.tls ?? NO_TLS,
       commands: options.commands,
       log: options.log,

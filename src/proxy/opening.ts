@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import { endpointText } from '../model/endpoint.ts';
+import type { TlsOptions } from '../model/client-options.ts';
 import {
   Capability,
   has,
@@ -16,7 +17,7 @@ import {
 import { HEADER_BYTES } from '../wire/packet.ts';
 import { encodeError } from '../wire/resultset.ts';
 import type { ClientEnds, FrontendConnection, Frontends } from './frontend.ts';
-import { acceptTls, type TlsOptions } from './tls.ts';
+import { acceptTls } from './tls.ts';
 
 /** A client and its FE that have exchanged what comes before the login. */
 export interface Opened {

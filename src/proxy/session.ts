@@ -78,8 +78,7 @@ export class Session {
       own: (request) => this.#takeOwn(request),
     });
     this.closed = new Promise((resolve) => client.once('close', () => resolve()));
-    client.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
-    client.once('close', () => this.destroy());
+    this.#watch(client);
     this.#loginTimer = setTimeout(() => {
       this.#log.info('login took too long');
       this.destroy();
@@ -108,21 +107,20 @@ export class Session {
       const signal = this.#abort.signal;
       const opened = await openSession(this.#client, this.#ends, this.#options, signal);
       if (this.#closed) return;
-      this.#setClient(opened.client);
+      if (opened.client !== this.#client) this.#watch(opened.client);
+      this.#client = opened.client;
       if ('goodbye' in opened) this.#sayGoodbye(opened.goodbye);
       else this.#begin(opened);
     } catch (error) {
       if (this.#closed) return;
       const { message } = error as Error;
       this.#log.warn(message);
-      const errno = error instanceof NoFrontendError ? 2003 : 1043;
-      this.#sayGoodbye(encodePacket(0, encodeEarlyError(errno, message)));
+      const code = error instanceof NoFrontendError ? 2003 : 1043;
+      this.#sayGoodbye(encodePacket(0, encodeEarlyError(code, message)));
     }
   }
 
-  #setClient(client: net.Socket): void {
-    if (client === this.#client) return;
-    this.#client = client;
+  #watch(client: net.Socket): void {
     client.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
     client.once('close', () => this.destroy());
   }

@@ -1,16 +1,7 @@
 import { once } from 'node:events';
 import type net from 'node:net';
 import tls from 'node:tls';
-
-/** How connections are encrypted. */
-export interface TlsOptions {
-  /** Certificate and key towards clients. Undefined: TLS is not offered to them. */
-  readonly server: tls.SecureContext | undefined;
-  /** Encrypt the FE's leg of a client that has encrypted its own, where the FE offers it (wire.md §2.3). */
-  readonly frontend: boolean;
-  /** What the FE's certificate must be signed by, PEM. Undefined: any certificate will do, as Doris' own is self-signed. */
-  readonly frontendCa: Buffer | undefined;
-}
+import type { TlsOptions } from '../model/client-options.ts';
 
 export const NO_TLS: TlsOptions = { server: undefined, frontend: false, frontendCa: undefined };
 
