@@ -1,6 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { available, type MysqlServer, startMariadb, startMysql, startPostgres } from './servers.ts';
-import type { PostgresServer } from './servers.ts';
+import {
+  available,
+  type MysqlServer,
+  type PostgresServer,
+  startMariadb,
+  startMysql,
+  startPostgres,
+} from './servers.ts';
 import { EndToEnd } from './support/end-to-end.ts';
 
 // A commit is in the log before a SELECT can see it (cdc-semantics.md §3.5). The servers are made to stay in between for long,
@@ -164,6 +171,43 @@ describe('CREATE JOB while commits are under way: Postgres', () => {
       }
       await place.same('t', { timeoutMs: 60_000 });
       await place.dropJob('standby');
+    },
+    TIMEOUT_MS,
+  );
+
+  test.runIf(available('postgres18'))(
+    'no row is missed that a given slot has already left behind while it waited',
+    async () => {
+      const place = await world.place('given_slot');
+      await server.query(`SET synchronous_commit = local`);
+      await place.sql(TABLE);
+      await server.query(`SELECT pg_create_logical_replication_slot('given', 'pgoutput')`);
+      await standby('nobody');
+      const writer = await server.connect({
+        options: `-c search_path=${place.database} -c synchronous_commit=on`,
+      });
+      try {
+        const committing = writer.query(`INSERT INTO t VALUES (1, 'before')`);
+        await vi.waitFor(async () => expect(await waiting()).toHaveLength(1), { interval: 5 });
+        await server.query(`SELECT pg_replication_slot_advance('given', pg_current_wal_lsn())`);
+        expect(await server.query(`SELECT id FROM ${place.database}.t`)).toEqual([{ id: 0 }]);
+        const creating = place.createJob('given_slot', 't', { slot_name: 'given' });
+        // Long enough for a copy that does not wait to have read the table without the row.
+        const early = await Promise.race([
+          creating.then(() => 'created'),
+          sleep(3_000, 'still waiting'),
+        ]);
+        expect(early).toBe('still waiting');
+        await standby('');
+        await committing;
+        await creating;
+      } finally {
+        await standby('');
+        await writer.end();
+      }
+      await place.same('t', { timeoutMs: 60_000 });
+      await place.dropJob('given_slot');
+      await vi.waitFor(() => server.query(`SELECT pg_drop_replication_slot('given')`), 10_000);
     },
     TIMEOUT_MS,
   );
