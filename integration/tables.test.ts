@@ -2,6 +2,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { available, startMysql } from './servers.ts';
 import { jobRow, waitForJob } from './support/jobs.ts';
 import { ALL, newDatabase } from './support/mysql-job.ts';
+import { typeCases } from './support/mysql-type-cases.ts';
+import { EDGES } from './support/type-cases-postgres.ts';
 import { Worlds } from './support/worlds.ts';
 
 /** A child whose rows the parent's foreign key changes. */
@@ -14,6 +16,11 @@ const FAMILY = `
   INSERT INTO child VALUES (10, 1), (11, 1), (12, 2);
   INSERT INTO orphan VALUES (20, 1), (21, 2), (22, 3);
   INSERT INTO plain VALUES (30, 3)`;
+
+/** One wall clock in two zones, as on the night when summer time ends. */
+const wallClockTwice = (id: number): string =>
+  `SET time_zone = '+02:00'; INSERT INTO t VALUES (${id}, '2024-10-27 02:30:00', '2024-10-27 02:30:00');
+   SET time_zone = '+01:00'; INSERT INTO t VALUES (${id + 1}, '2024-10-27 02:30:00.5', '2024-10-27 02:30:00')`;
 
 describe.runIf(available('mariadb'))('tables of MariaDB', () => {
   const world = new Worlds('mariadb');
@@ -97,6 +104,34 @@ describe.runIf(available('mariadb'))('tables of MariaDB', () => {
     );
     const rows = await world.rows(`SELECT id FROM ${place.target}.t WHERE d IS NULL ORDER BY id`);
     expect(rows.map(({ id }) => Number(id))).toEqual([1, 2, 4]);
+  });
+
+  test('have moments in UTC by both roads, whatever the zone of the server and of who writes', async () => {
+    await world.mysql.query("SET GLOBAL time_zone = '+05:30'");
+    try {
+      const place = await world.place(
+        `CREATE TABLE t (id INT PRIMARY KEY, ts TIMESTAMP(1) NULL, dt DATETIME); ${wallClockTwice(0)};
+         SET time_zone = DEFAULT; INSERT INTO t VALUES (9, '2024-01-01 05:30:00', '2024-01-01 05:30:00')`,
+      );
+      await place.createJob('zone', 't');
+      await place.same('t', { columns: 'id' });
+      await place.sql(wallClockTwice(2));
+      await place.same('t', { columns: 'id' });
+      const found = await world.rows(
+        `SELECT CONCAT_WS(' ', id, ts, dt) AS row_text FROM ${place.target}.t ORDER BY id`,
+      );
+      const summer = '2024-10-27 00:30:00 2024-10-27 02:30:00';
+      const winter = '2024-10-27 01:30:00.5 2024-10-27 02:30:00';
+      expect(found.map((row) => String(row['row_text']))).toEqual([
+        `0 ${summer}`,
+        `1 ${winter}`,
+        `2 ${summer}`,
+        `3 ${winter}`,
+        '9 2024-01-01 00:00:00 2024-01-01 05:30:00',
+      ]);
+    } finally {
+      await world.mysql.query("SET GLOBAL time_zone = 'SYSTEM'");
+    }
   });
 
   test('that Doris has already are compared first; every cure that the error names cures', async () => {
@@ -189,4 +224,49 @@ describe.runIf(available('mysql'))('tables of MySQL', () => {
     await expect(source.preflight(ALL)).rejects.toThrow(refusal);
     await expect(source.openStream(before, from)).rejects.toThrow(refusal);
   });
+});
+
+describe.runIf(available('postgres18'))('tables of Postgres', () => {
+  const world = new Worlds('postgres18');
+
+  test('which cannot be copied are left out when the job is told to skip them, also from the publication', async () => {
+    const place = await world.place(
+      `CREATE TABLE good (id INT PRIMARY KEY, c CHAR(2)); INSERT INTO good VALUES (1, '🦆🦆');
+       CREATE TABLE keyless (v INT); CREATE UNLOGGED TABLE fleeting (id INT PRIMARY KEY);
+       CREATE TABLE "a.b" (id INT PRIMARY KEY); CREATE TABLE two (id INT PRIMARY KEY, "A" INT, a INT)`,
+    );
+    await expect(place.createJob('all', 'keyless,fleeting')).rejects.toThrow(
+      /do not have primary key defined: keyless\n.*unlogged/,
+    );
+    await expect(place.createJob('none', 'keyless', { on_table_error: 'skip' })).rejects.toThrow(
+      'do not have primary key defined: keyless',
+    );
+    await place.createJob('some', '*', { on_table_error: 'skip' });
+    await place.same('good');
+    await place.sql(`INSERT INTO good VALUES (2, 'ü'); INSERT INTO "a.b" VALUES (1)`);
+    await place.same('good');
+    expect(await world.tables(place)).toEqual(['good']);
+    const job = await jobRow(world.it.client, 'some');
+    expect(job).toMatchObject({ Status: 'RUNNING' });
+    const told = job?.['JobRuntimeMsg'] ?? '';
+    expect([...told.matchAll(/table (\S+) is left out/g)].map(([, name]) => name)).toEqual([
+      'fleeting',
+      'keyless',
+      'a.b',
+      'two',
+    ]);
+    expect(told).toContain('table keyless is left out: it has no primary key;');
+    expect(told).toContain('columns A and a are one name to Doris');
+    const published = await world.postgres.query<{ name: string }>(
+      `SELECT tablename AS name FROM pg_publication_tables WHERE schemaname = '${place.database}'`,
+    );
+    expect(published).toEqual([{ name: 'good' }]);
+  });
+});
+
+test('two hundred types and forms are held to one value on every road', () => {
+  // mysql-types.test.ts and postgres-types.test.ts take each with its edge values.
+  const mysql = [...typeCases('mysql'), ...typeCases('mariadb')].map(({ type }) => type);
+  const types = new Set([...mysql, ...Object.keys(EDGES).map((type) => `Postgres ${type}`)]);
+  expect(types.size).toBeGreaterThanOrEqual(200);
 });
