@@ -39,6 +39,7 @@ const SOURCE_KEYS: Readonly<Record<string, (value: string) => boolean>> = {
   ssl_rootcert: isSet,
   // Ours: Doris refuses the statement because of one table.
   on_table_error: (value) => /^(?:fail|skip)$/i.test(value),
+  server_time_zone: isSet,
 };
 
 const SUPPORTED_JOB_KEYS =
@@ -59,6 +60,13 @@ export function checkSourceProperties(list: PropertyList): void {
   }
   if (list.get('ssl_mode') === 'verify-ca' && !list.has('ssl_rootcert')) {
     throw refuse("ssl_mode 'verify-ca' requires ssl_rootcert to be set");
+  }
+  // To say UTC is to say what is done anyway; values that differ by hours from what was asked for must not be loaded.
+  const zone = list.get('server_time_zone') ?? 'UTC';
+  if (!/^(?:utc|z|etc\/utc|[+]0?0:00)$/i.test(zone)) {
+    throw refuse(
+      `server_time_zone '${zone}' is not supported: moments are copied in UTC; in Doris, CONVERT_TZ(c, '+00:00', '${zone}') shows them in that zone`,
+    );
   }
   const ids = serverIds(list.get('server_id') ?? '');
   const parallelism = Number(list.get('snapshot_parallelism') ?? 1);

@@ -125,6 +125,11 @@ describe('CREATE JOB', () => {
 
   test.each<[string, Written, string]>([
     [
+      'time zone',
+      { source: { server_time_zone: 'Asia/Tokyo' } },
+      "server_time_zone 'Asia/Tokyo' is not supported: moments are copied in UTC; in Doris, CONVERT_TZ(c, '+00:00', 'Asia/Tokyo') shows them in that zone",
+    ],
+    [
       'on_table_error',
       { source: { on_table_error: 'ignore' } },
       "Invalid value for key 'on_table_error': ignore",
