@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { available } from './servers.ts';
 import type { Place } from './support/end-to-end.ts';
-import { jobRow } from './support/jobs.ts';
+import { jobRow, waitForJob } from './support/jobs.ts';
 import { sameRows } from './support/same-rows.ts';
 import { Worlds } from './support/worlds.ts';
 
@@ -165,6 +165,24 @@ describe.each(['mysql', 'mariadb'] as const)('%s: keys', (kind) => {
       Status: 'RUNNING',
       FailedTaskCount: '0',
     });
+  });
+
+  test('by a unique index count until the index is dropped', async () => {
+    const place = await world.place(
+      'CREATE TABLE t (id INT NOT NULL, v INT, UNIQUE k (id), KEY other (v)); INSERT INTO t VALUES (1, 1)',
+    );
+    await place.createJob('unique_key', 't');
+    await place.same('t');
+    await place.sql('DROP INDEX other ON t; INSERT INTO t VALUES (2, 2)');
+    await place.same('t');
+    await place.sql('ALTER TABLE t DROP INDEX k; INSERT INTO t VALUES (2, 3)');
+    const job = await waitForJob(
+      world.it.client,
+      'unique_key',
+      (row) => row['Status'] === 'PAUSED',
+    );
+    expect(job['ErrorMsg']).toMatch(/^A change of the key on table \S+\.t cannot be carried over/);
+    expect(await world.ids(place)).toEqual([1, 2]);
   });
 });
 

@@ -10,8 +10,15 @@ export type LoggedStatement =
   /** Touches no table's rows or columns. */
   | { readonly kind: 'none' }
   | { readonly kind: 'truncate'; readonly table: TableName }
-  /** Adds a foreign key to `table`, by which another table's rows change its rows. */
-  | { readonly kind: 'cascade'; readonly table: TableName }
+  /** Changes how rows of `table` are kept apart or changed by others. */
+  | {
+      readonly kind: 'keys';
+      readonly table: TableName;
+      /** Adds a foreign key by which another table's rows change its rows. */
+      readonly cascades: boolean;
+      /** Names of indexes, or of what may be one, that are gone afterwards. */
+      readonly dropped: readonly string[];
+    }
   /** Changes columns, names or rows of `tables` in a way that row events do not show. `what`: `ALTER TABLE`. */
   | { readonly kind: 'change'; readonly what: string; readonly tables: readonly TableName[] }
   | { readonly kind: 'drop-database'; readonly schema: string }
@@ -79,7 +86,9 @@ class Reader {
     if (!clauses.every((clause) => isHarmless(clause))) {
       return { kind: 'change', what: 'ALTER TABLE', tables: [table] };
     }
-    return clauses.some((clause) => cascades(clause)) ? { kind: 'cascade', table } : NONE;
+    const dropped = clauses.flatMap((clause) => droppedIndex(clause) ?? []);
+    const adds = clauses.some((clause) => cascades(clause));
+    return adds || dropped.length > 0 ? { kind: 'keys', table, cascades: adds, dropped } : NONE;
   }
 
   /**
@@ -102,9 +111,21 @@ class Reader {
       const name = this.#identifier();
       return name === undefined ? this.#text('DROP') : { kind: 'drop-database', schema: name };
     }
+    if (this.#words('INDEX')) return this.#dropIndex();
     if (!this.#words('TABLE') && !this.#words('TABLES')) return NONE;
     this.#words('IF', 'EXISTS');
     return this.#changeOf('DROP TABLE', this.#names());
+  }
+
+  /** `DROP INDEX name ON table`. */
+  #dropIndex(): LoggedStatement {
+    this.#words('IF', 'EXISTS');
+    const index = this.#identifier();
+    const table = this.#words('ON') ? this.#name() : undefined;
+    if (index === undefined || table === undefined) return this.#text('DROP INDEX');
+    return index.toUpperCase() === 'PRIMARY'
+      ? { kind: 'change', what: 'DROP INDEX', tables: [table] }
+      : { kind: 'keys', table, cascades: false, dropped: [index] };
   }
 
   #rename(): LoggedStatement {
@@ -242,6 +263,14 @@ function cascades(clause: readonly SqlToken[]): boolean {
       /^(DELETE|UPDATE)$/.test(upper(clause[i + 1])) &&
       /^(CASCADE|SET)$/.test(upper(clause[i + 2])),
   );
+}
+
+/** `DROP INDEX name`, `DROP KEY name`, `DROP CONSTRAINT name`, which may be a unique index. */
+function droppedIndex(clause: readonly SqlToken[]): string | undefined {
+  if (upper(clause[0]) !== 'DROP' || !/^(INDEX|KEY|CONSTRAINT)$/.test(upper(clause[1]))) {
+    return undefined;
+  }
+  return asIdentifier(clause[upper(clause[2]) === 'IF' ? 4 : 2]);
 }
 
 function isHarmless(clause: readonly SqlToken[]): boolean {

@@ -71,14 +71,22 @@ export class StreamTables {
         }
       }
     }
-    if (statement.kind === 'cascade' && !this.#logsCascades) {
-      const table = this.find(statement.table);
-      if (table !== undefined) throw cascades(table, query.sql);
-    }
+    if (statement.kind === 'keys') this.#judgeKeys(statement, query.sql);
     if (statement.kind === 'change' || statement.kind === 'text') {
       this.#refuse(statement, query.sql);
     }
     return undefined;
+  }
+
+  #judgeKeys(statement: LoggedStatement & { kind: 'keys' }, sql: string): void {
+    const table = this.find(statement.table);
+    if (table === undefined) return;
+    if (statement.cascades && !this.#logsCascades) throw cascades(table, sql);
+    // Without the index that stands for a primary key, rows could be there twice that the copy takes for one.
+    const own = table.keyIndex?.toLowerCase();
+    if (statement.dropped.some((name) => name.toLowerCase() === own)) {
+      throw stopped('A change of the key', table, sql);
+    }
   }
 
   #refuse(statement: LoggedStatement & { kind: 'change' | 'text' }, sql: string): void {
