@@ -284,8 +284,9 @@ export class ResponseWalker {
       // The final OK follows the client's last packet, see `replied`.
       this.replied(this.#lastSequence);
     } else {
-      this.#left = first < 0xfb ? first : bytes.readUInt16LE(at + 1);
-      if (this.#left <= 0 || first > 0xfc) this.lost = `column count ${first}`;
+      const counted = first < 0xfb || (first === 0xfc && length >= 3);
+      this.#left = first === 0xfc && counted ? bytes.readUInt16LE(at + 1) : first;
+      if (this.#left <= 0 || !counted) this.lost = `column count ${first}`;
       this.#state = 'definitions';
     }
   }
