@@ -205,6 +205,9 @@ export function readError(payload: Buffer): FrontendAnswer & { readonly kind: 'e
   };
 }
 
+/** The protocol has two bytes for the number of columns where it prepares a statement. */
+const COLUMNS_MAX = 65_535;
+
 function isEnd(payload: Buffer): boolean {
   return payload[0] === 0xfe && payload.length < 0xff_ff_ff;
 }
@@ -226,6 +229,7 @@ export function readAnswer(bytes: Buffer): FrontendAnswer {
   if (first[0] === 0) return { kind: 'ok' };
   const count = new Cursor(first).lenenc();
   if (count === undefined) throw new ProtocolError('the FE asked for a file');
+  if (count > COLUMNS_MAX) throw new ProtocolError(`a result of ${count} columns`);
   const types = Array.from({ length: count }, () => readDefinition(next()));
   const columns = types.map(({ name }) => name);
   const rows: (string | null)[][] = [];

@@ -53,7 +53,8 @@ export class Cursor {
     if (first === 0xfb) return undefined;
     if (first === 0xfc) return this.u16();
     if (first === 0xfd) return this.bytes(3).readUIntLE(0, 3);
-    if (first === 0xfe) return Number(this.i64());
+    // Unsigned: a negative length would lead backwards.
+    if (first === 0xfe) return Number(BigInt.asUintN(64, this.i64()));
     throw new ProtocolError('0xFF is not a length');
   }
 
