@@ -28,6 +28,8 @@ const FAILURES = {
 
   TARGET_UNREACHABLE: { cure: 'retry', errno: 2003, sqlState: 'HY000' },
   TARGET_BUSY: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
+  /** A label that we never sent is in use: whoever has it, our rows are not under it. They get another label. */
+  LABEL_TAKEN: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
   TARGET_ACCESS: { cure: 'operator', errno: 1045, sqlState: '28000' },
   TARGET_TABLE: { cure: 'operator', errno: 1105, sqlState: 'HY000' },
   /** Doris refused rows; sending them again cannot help. */

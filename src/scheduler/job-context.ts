@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly maxFilterRatio: number;
   /** Grows with every load of a table: what a sequence column gets, where the table has one. */
   readonly sequence: number;
+  /** The label was never sent: if Doris knows it, it is somebody else's. */
+  readonly fresh?: boolean;
 }
 
 /** The Doris side of a job, as the scheduler needs it; `sink/` has it. */

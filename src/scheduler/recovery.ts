@@ -1,9 +1,9 @@
 import { Batch } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
-import type { Task } from '../model/job.ts';
+import type { Task, TaskLoad } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { JobContext } from './job-context.ts';
-import { loadTask, recordSuccess } from './task-journal.ts';
+import { allSettledOrThrow, loadTask, recordSuccess } from './task-journal.ts';
 
 /**
  * Clears up what an earlier attempt may or may not have loaded, before anything new is read.
@@ -55,7 +55,8 @@ async function settleStream(
   await stream.fill(batch, { ...limit, idleMs: context.limits.idleMs }, signal);
   const bodies = batch.bodies().filter((body) => missing.has(body.table.target));
   const running: Task = { ...task, status: 'RUNNING' };
-  await loadTask(context, running, batch.rows, bodies, effect, signal);
+  const rows = { scannedRows: batch.rows, bodies, fresh: false };
+  await loadTask(context, running, rows, effect, signal);
 }
 
 /** Targets whose rows of the task are not in Doris. */
@@ -66,9 +67,11 @@ async function missingTargets(
 ): Promise<Set<string>> {
   const database = context.job().targetDatabase;
   const missing = new Set<string>();
-  for (const load of task.loads) {
+  // All at once: an unknown label takes its time to be believed, and a batch may have had a thousand tables.
+  const settle = async (load: TaskLoad): Promise<void> => {
     const state = await context.target.settle(database, load.label, signal);
     if (state === 'absent') missing.add(load.target);
-  }
+  };
+  await allSettledOrThrow(task.loads.map(settle));
   return missing;
 }

@@ -70,15 +70,22 @@ export async function runTask(
     })),
   };
   await context.change((job) => job, { tasks: [task], intents: [task] });
-  await loadTask(context, task, batch.rows, bodies, effect, signal);
+  await loadTask(context, task, { scannedRows: batch.rows, bodies, fresh: true }, effect, signal);
+}
+
+/** The rows of a task. */
+interface TaskRows {
+  readonly scannedRows: number;
+  readonly bodies: readonly LoadBody[];
+  /** None of the task's labels was ever sent. */
+  readonly fresh: boolean;
 }
 
 /** Sends what `task` promised and records the outcome. A failed task keeps its intent: Doris may have the rows all the same. */
 export async function loadTask(
   context: JobContext,
   task: Task,
-  scannedRows: number,
-  bodies: readonly LoadBody[],
+  { scannedRows, bodies, fresh }: TaskRows,
   effect: TaskEffect,
   signal: AbortSignal,
 ): Promise<void> {
@@ -86,7 +93,7 @@ export async function loadTask(
   try {
     const job = context.job();
     await checkPromise(context, job, task, bodies);
-    const options = loadOptions(job, task);
+    const options = { ...loadOptions(job, task), fresh };
     const queue = [...bodies];
     const lane = async (): Promise<void> => {
       for (let body = queue.shift(); body !== undefined; body = queue.shift()) {
@@ -200,5 +207,7 @@ async function recordFailure(context: JobContext, task: Task, error: ProxyError)
   };
   await context.change((job) => ({ ...job, failedTaskCount: job.failedTaskCount + 1 }), {
     tasks: [failed],
+    // Its range must be read again under other labels; what Doris has under these says nothing.
+    ...(error.code === 'LABEL_TAKEN' ? { intents: [{ ...task, abandoned: true }] } : {}),
   });
 }

@@ -23,6 +23,11 @@ export interface LoadOptions {
    * late duplicate of an older load never beats a newer row (doris-target.md §2.3).
    */
   readonly sequence: number;
+  /**
+   * The label was never sent before this call. If Doris knows it all the same (a copied data directory, two proxies whose
+   * numbers began in the same moment), believing it would skip the rows in silence.
+   */
+  readonly fresh?: boolean;
 }
 
 /** A load that is in Doris. */
@@ -132,7 +137,7 @@ export class DorisSink implements AsyncDisposable {
    * Loads one table's rows and returns when they are committed, normally also visible. Loads of the same table wait for each other.
    * `body` must not change before the promise settles.
    *
-   * @throws ProxyError TARGET_DATA (rows refused), TARGET_TABLE, TARGET_ACCESS;
+   * @throws ProxyError TARGET_DATA (rows refused), TARGET_TABLE, TARGET_ACCESS; LABEL_TAKEN when the label is fresh and Doris has it;
    *   TARGET_UNREACHABLE, TARGET_BUSY when retries did not help: then the load may still be in, so the caller comes
    *   back with the same bytes and label, or calls {@link settle} first.
    * @throws the reason of `signal` when it aborts, with the same doubt.
@@ -145,7 +150,7 @@ export class DorisSink implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<LoadOutcome> {
     assert.match(label, /^[-_A-Za-z0-9:]{1,128}$/, 'a label that Doris refuses');
-    const { sequence, ...rules } = options;
+    const { sequence, fresh = false, ...rules } = options;
     const request: LoadRequest = {
       database,
       table: body.table.target,
@@ -160,7 +165,7 @@ export class DorisSink implements AsyncDisposable {
       signal.throwIfAborted();
       // Until an attempt is known to be nothing but late, nothing of this label is on the way.
       this.#sentAt.set(label, -Infinity);
-      const [reply, sent] = await this.#driveSequenced(request, sequence, signal);
+      const [reply, sent] = await this.#driveSequenced(request, { sequence, fresh }, signal);
       if (reply.verdict === 'data') {
         throw await new RefusedRows(this.#http, sent, body.table.key, signal).explain(reply);
       }
@@ -200,14 +205,14 @@ export class DorisSink implements AsyncDisposable {
    */
   async #driveSequenced(
     request: LoadRequest,
-    sequence: number,
+    { sequence, fresh }: { readonly sequence: number; readonly fresh: boolean },
     signal: AbortSignal,
   ): Promise<[LoadReply, LoadRequest]> {
     const table = nameOf(request);
     for (let asked = 1; ; asked++) {
       const has = this.#sequenced.has(table);
       const sent = has ? { ...request, sequence } : request;
-      const reply = await this.#drive(sent, signal);
+      const reply = await this.#drive(sent, fresh, signal);
       const isOtherwise =
         reply.verdict === 'schema' &&
         (has
@@ -220,13 +225,14 @@ export class DorisSink implements AsyncDisposable {
   }
 
   /** Sends the load until its fate is certain; returns the reply that made it so. */
-  async #drive(request: LoadRequest, signal: AbortSignal): Promise<LoadReply> {
+  async #drive(request: LoadRequest, fresh: boolean, signal: AbortSignal): Promise<LoadReply> {
     const { retryMs, runningMs, backoff: limits } = this.#options;
     const backoff = new Backoff(limits);
     const startedAt = Date.now();
     let giveUpAt = startedAt + retryMs;
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       let reply = await this.#attempt(request, signal);
+      if (fresh && attempt === 1 && reply.verdict.startsWith('exists-')) throw taken(request);
       if (reply.verdict === 'unknown' || reply.verdict === 'exists-running') {
         // Asked before sending again: a BE that refuses a used label may cut the connection before we read why.
         const askedAt = Date.now();
@@ -362,6 +368,14 @@ function refusal(reply: LoadReply, what: string): ProxyError {
   const { code } = MEANING[reply.verdict];
   assert(code !== undefined, `${reply.verdict} is not a failure`);
   return new ProxyError(code, shorten(`${what}: ${reply.message}`, MESSAGE_CHARS_MAX));
+}
+
+function taken(request: LoadRequest): ProxyError {
+  return new ProxyError(
+    'LABEL_TAKEN',
+    `Doris has a load under label ${request.label} that is not ours: another proxy loads into database ${request.database} with the ` +
+      'same numbers, perhaps from a copy of this data directory. The rows are loaded under another label.',
+  );
 }
 
 function nameOf({ database, table }: Pick<LoadRequest, 'database' | 'table'>): string {

@@ -382,3 +382,18 @@ test('a bug of ours pauses its job and says so', async () => {
     message: 'internal error: x is undefined',
   });
 });
+
+test('a label that somebody else has is not believed: its rows are loaded under another', async () => {
+  const world = new World();
+  await using catalog = await openCatalog();
+  world.catalog = catalog;
+  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
+  world.target.refuse = (label) => {
+    world.target.refuse = undefined;
+    world.target.labels.set(label, 'a stranger\n');
+    return new ProxyError('LABEL_TAKEN', `label ${label} is not ours`);
+  };
+  await world.settle();
+  expect(catalog.job(1)).toMatchObject({ failedTaskCount: 1 });
+});

@@ -151,6 +151,27 @@ describe('in doubt the same bytes go out under the same label', () => {
     expect(doris.committed()).toEqual([Buffer.concat(body.body)]);
   });
 
+  test.each(faults)('%s, and the label was never sent before', async (_, fault, expected) => {
+    doris.backend.push(fault);
+    await using sink = open();
+    const outcome = await sink.load('db', linesOf(5), 'job_1', { ...OPTIONS, fresh: true }, never);
+    expect(outcome.alreadyThere).toBe(expected.alreadyThere);
+    expect(doris.committed()).toHaveLength(1);
+  });
+
+  test.each(['VISIBLE', 'PREPARE'] as const)(
+    "a label that was never sent and is %s is somebody else's",
+    async (state) => {
+      doris.transactions.set('job_1', { state, id: 7, body: Buffer.from('theirs') });
+      await using sink = open();
+      const sending = sink.load('db', linesOf(5), 'job_1', { ...OPTIONS, fresh: true }, never);
+      await expect(sending).rejects.toMatchObject({
+        code: 'LABEL_TAKEN',
+        message: expect.stringContaining('job_1') as string,
+      });
+    },
+  );
+
   test('a BE that is never heard refusing the used label does not hide that the load is in', async () => {
     doris.backend.push('commit-then-reset');
     doris.backend.push(...Array.from({ length: 200 }, () => 'reset-before-body' as const));
