@@ -32,6 +32,7 @@ class StreamPhase {
   #loading: Promise<void> = Promise.resolve();
   #inFlight = false;
   #notedAt = 0;
+  #noted = '';
 
   constructor(context: JobContext, stream: ChangeStream, from: Position, signal: AbortSignal) {
     this.#context = context;
@@ -102,6 +103,10 @@ class StreamPhase {
     this.#position = to;
     if (this.#context.now() - this.#notedAt < NOTE_POSITION_MS) return;
     this.#notedAt = this.#context.now();
+    // An idle source costs no writes: a thousand idle jobs would keep the disk busy with what it already holds.
+    const noted = JSON.stringify([to, this.#context.endPosition]);
+    if (noted === this.#noted) return;
+    this.#noted = noted;
     await this.#context.change((job) => ({ ...job, position: to }));
     await this.#acknowledge(to);
   }
