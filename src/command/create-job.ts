@@ -136,8 +136,9 @@ export class JobCreator {
       await this.#oneAtATime(async () => {
         // Looked up again, now that nobody else makes tables: what is not ours must not be dropped.
         for (const table of await this.#missingTables(draft, tables, rights)) {
-          made.push(table.name);
           await this.#make(table);
+          // Only now: a table that Doris did not say to have made may be somebody else's, and is left alone.
+          made.push(table.name);
         }
         await this.#parts.catalog.changeJob(draft.id, (found) => {
           if (found.epoch === draft.epoch) return job;

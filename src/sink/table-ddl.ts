@@ -46,6 +46,8 @@ export type Sequence = { readonly type: string } | { readonly column: string };
  * more than the key, and Doris checks NOT NULL on deleted rows too.
  *
  * @param properties the job's target properties; `table.create.properties.*` go into the statement.
+ * @returns a statement that fails when the table is there: a table that somebody else has just made is not ours to use unchecked,
+ *   and not ours to drop when the job comes to nothing.
  * @throws ProxyError TARGET_TABLE when the table cannot exist in Doris.
  */
 export function createTable(database: string, table: TableSpec, properties: Properties): string {
@@ -58,7 +60,7 @@ export function createTable(database: string, table: TableSpec, properties: Prop
   });
   const keys = table.key.map(identifier).join(', ');
   return [
-    `CREATE TABLE IF NOT EXISTS ${tableName(database, table.target)} (`,
+    `CREATE TABLE ${tableName(database, table.target)} (`,
     columns.join(',\n'),
     ') ENGINE=OLAP',
     `UNIQUE KEY(${keys})`,

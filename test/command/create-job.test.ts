@@ -27,9 +27,7 @@ describe('CREATE JOB', () => {
       kind: 'ok',
     });
     expect(world.parts.target.statements).toHaveLength(1);
-    expect(world.parts.target.statements[0]).toMatch(
-      /^CREATE TABLE IF NOT EXISTS `db`\.`user_info`/,
-    );
+    expect(world.parts.target.statements[0]).toMatch(/^CREATE TABLE `db`\.`user_info`/);
     expect(world.parts.target.statements[0]).toContain('"replication_num" = "1"');
     const { password: _hidden, ...shown } = SOURCE;
     expect(world.job()).toMatchObject({
@@ -290,7 +288,7 @@ describe('CREATE JOB', () => {
       '1224 42000 errCode = 2, detailMessage = Access denied; you need (at least one of) the (CREATE) privilege(s) on table user_info for this operation',
     );
     for (const name of ['user_info', 'order_info']) {
-      await world.parts.target.execute(`CREATE TABLE IF NOT EXISTS \`db\`.\`${name}\``);
+      await world.parts.target.execute(`CREATE TABLE \`db\`.\`${name}\``);
     }
     expect(await world.run(create())).toEqual({ kind: 'ok' });
     expect(world.job().definer).toBe('jack');

@@ -49,9 +49,11 @@ class FakeTarget implements TargetTables {
   execute(ddl: string): Promise<void> {
     this.statements.push(ddl);
     const [, verb, database, table] =
-      /^(CREATE|DROP) TABLE IF (?:NOT )?EXISTS `(\w+)`\.`(\w+)`/.exec(ddl) ?? [];
+      /^(CREATE|DROP) TABLE (?:IF EXISTS )?`(\w+)`\.`(\w+)`/.exec(ddl) ?? [];
     const name = `${database}.${table}`;
     if (verb === 'DROP') this.tables.delete(name);
+    else if (this.tables.has(name))
+      return Promise.reject(new ProxyError('TARGET_TABLE', `${name} exists`));
     else if (verb === 'CREATE' && table !== this.broken) this.tables.set(name, COPY);
     else return Promise.reject(new ProxyError('TARGET_TABLE', `no luck with ${name}`));
     return Promise.resolve();

@@ -59,7 +59,7 @@ describe('CREATE TABLE', () => {
       }),
     ).toBe(
       [
-        'CREATE TABLE IF NOT EXISTS `dw`.`orders_copy` (',
+        'CREATE TABLE `dw`.`orders_copy` (',
         '  `id` BIGINT NOT NULL,',
         '  `line` INT NOT NULL,',
         String.raw`  \`note\` STRING NULL COMMENT "says \"hi\"\nand a \\",`.replaceAll('\\`', '`'),
@@ -151,7 +151,7 @@ describe('CREATE TABLE', () => {
         );
         expect(bare).toBe(
           [
-            'CREATE TABLE IF NOT EXISTS N.N (',
+            'CREATE TABLE N.N (',
             '  N INT NOT NULL,',
             `  N INT NULL${comment === '' ? '' : ' COMMENT S'}`,
             ') ENGINE=OLAP',
