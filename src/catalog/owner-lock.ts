@@ -1,4 +1,15 @@
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { ProxyError } from '../model/error.ts';
 
@@ -6,6 +17,21 @@ interface Owner {
   readonly pid: number;
   /** Start time of the process in clock ticks since boot (`/proc/<pid>/stat`, field 22); '' where there is no /proc. */
   readonly startedAt: string;
+  /** Where the pid means something: the host, and on Linux its pid namespace. Containers all call themselves 1. */
+  readonly where: string;
+}
+
+/** A living owner touches its file this often, in milliseconds: the only sign of life that another container sees. */
+const TOUCH_MS = 5_000;
+/** An owner elsewhere that has not touched its file for so long is dead, in milliseconds. */
+const SILENT_MS = 30_000;
+
+function here(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname();
+  }
 }
 
 /**
@@ -38,13 +64,16 @@ function readOwner(file: string): Owner | undefined {
 
 /**
  * Keeps a second process out of the data directory: two runners of one job would load the same table at once.
- * A file left by a killed process is recognised by pid and start time and taken over.
+ * A file left by a killed process is recognised by pid and start time and taken over; one that was left on another
+ * host or in another container, where pids say nothing, by not having been touched for {@link SILENT_MS}.
  */
 export class OwnerLock implements Disposable {
   readonly #file: string;
+  readonly #touching: NodeJS.Timeout;
 
   private constructor(file: string) {
     this.#file = file;
+    this.#touching = setInterval(() => touch(file), TOUCH_MS).unref();
   }
 
   /** @throws ProxyError STATEMENT when a living process owns `directory`. */
@@ -52,12 +81,16 @@ export class OwnerLock implements Disposable {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const file = path.join(directory, 'owner.json');
     const aside = `${file}.${process.pid}`;
-    const self: Owner = { pid: process.pid, startedAt: startTime(process.pid) ?? '' };
+    const self: Owner = {
+      pid: process.pid,
+      startedAt: startTime(process.pid) ?? '',
+      where: here(),
+    };
     // Written aside and linked: nobody ever sees a file that does not name its owner yet.
     writeFileSync(aside, JSON.stringify(self), { mode: 0o600 });
     try {
       while (!linked(aside, file)) {
-        expectDead(directory, readOwner(file));
+        expectDead(directory, file);
         removeDead(directory, file);
       }
     } finally {
@@ -67,6 +100,7 @@ export class OwnerLock implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearInterval(this.#touching);
     rmSync(this.#file, { force: true });
   }
 }
@@ -81,11 +115,30 @@ function linked(from: string, to: string): boolean {
   }
 }
 
-function expectDead(directory: string, owner: Owner | undefined): void {
-  if (owner === undefined || startTime(owner.pid) !== owner.startedAt) return;
+function touch(file: string): void {
+  try {
+    const now = new Date();
+    utimesSync(file, now, now);
+  } catch {
+    // Full or gone: the catalog will say so.
+  }
+}
+
+function isAlive(owner: Owner, file: string): boolean {
+  if (owner.where === here()) return startTime(owner.pid) === owner.startedAt;
+  return Date.now() - statSync(file).mtimeMs < SILENT_MS;
+}
+
+function expectDead(directory: string, file: string): void {
+  const owner = readOwner(file);
+  if (owner === undefined || !isAlive(owner, file)) return;
+  const elsewhere =
+    owner.where === here()
+      ? ''
+      : ` on ${owner.where.split(' ')[0]} (or was until less than ${SILENT_MS / 1000} s ago)`;
   throw new ProxyError(
     'STATEMENT',
-    `The data directory ${directory} is in use by process ${owner.pid}. Stop it first, or give another --data-dir.`,
+    `The data directory ${directory} is in use by process ${owner.pid}${elsewhere}. Stop it first, or give another --data-dir.`,
   );
 }
 
@@ -99,7 +152,7 @@ function removeDead(directory: string, file: string): void {
     throw error;
   }
   try {
-    expectDead(directory, readOwner(taken));
+    expectDead(directory, taken);
   } catch (error) {
     linked(taken, file);
     throw error;

@@ -1,4 +1,11 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -195,10 +202,22 @@ test('a catalog of a newer program is refused', async () => {
 });
 
 test('a directory in use is refused, one left behind by a dead process is not', () => {
+  const file = path.join(directory, 'owner.json');
+  let left: string;
   {
     using _lock = OwnerLock.acquire(directory);
     expect(() => OwnerLock.acquire(directory)).toThrow(`in use by process ${process.pid}`);
+    left = readFileSync(file, 'utf8');
   }
-  writeFileSync(path.join(directory, 'owner.json'), '{"pid":1,"startedAt":"not-then"}');
+  writeFileSync(file, left.replace(/"startedAt":"\d+"/, '"startedAt":"not-then"'));
+  using _lock = OwnerLock.acquire(directory);
+});
+
+test('an owner in another container is believed as long as it touches its file', () => {
+  const file = path.join(directory, 'owner.json');
+  writeFileSync(file, '{"pid":1,"startedAt":"1","where":"db-7f9c pid:[1]"}');
+  expect(() => OwnerLock.acquire(directory)).toThrow(/process 1 on db-7f9c/);
+  const longAgo = new Date(Date.now() - 31_000);
+  utimesSync(file, longAgo, longAgo);
   using _lock = OwnerLock.acquire(directory);
 });
