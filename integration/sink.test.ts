@@ -47,7 +47,7 @@ describe('the target table', () => {
     const table = spec('all_types', ALL_TYPES, ['k2', 'id']);
     const ddl = createTable(world.database, table, PROPERTIES);
     await world.frontend.execute(ddl);
-    await world.frontend.execute(ddl);
+    await expect(world.frontend.execute(ddl)).rejects.toMatchObject({ code: 'TARGET_TABLE' });
     const found = await world.frontend.describeTable(world.database, 'all_types');
     expect(found).toMatchObject({ keyModel: 'UNIQUE', key: ['k2', 'id'] });
     expect(found!.columns.map(({ name, nullable }) => [name, nullable])).toEqual([
