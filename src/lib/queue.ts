@@ -70,6 +70,14 @@ export class ByteQueue<T> {
     return item;
   }
 
+  /** Puts other objects of the same size in the place of those of the `count` items pushed last that still wait. */
+  replaceLast(count: number, replace: (item: T) => T): void {
+    const items = this.#items;
+    for (let i = Math.max(this.#head, items.length - count); i < items.length; i++) {
+      items[i] = replace(items[i]!);
+    }
+  }
+
   /** Nothing more will come. Items that wait can still be taken; after them {@link wait} throws `error`. The first end counts. */
   end(error: Error): void {
     if (this.#ended) return;

@@ -114,14 +114,18 @@ export class BinlogParser {
   }
 
   /** The events of a compressed transaction. Await `loadZstd()` before the first call. They carry no checksum of their own. */
-  *inner(payload: {
+  inner(payload: {
     readonly compressed: Buffer;
     readonly inflatedBytes: number | undefined;
   }): Generator<BinlogEvent> {
-    const bytes =
-      payload.inflatedBytes === undefined
-        ? payload.compressed
-        : unzstd(payload.compressed, payload.inflatedBytes);
+    const { compressed, inflatedBytes } = payload;
+    // Now, and not when the first event is asked for: the packet may be gone then.
+    return this.#inner(
+      inflatedBytes === undefined ? Buffer.from(compressed) : unzstd(compressed, inflatedBytes),
+    );
+  }
+
+  *#inner(bytes: Buffer): Generator<BinlogEvent> {
     for (let at = 0; at < bytes.length;) {
       const size = at + HEADER_BYTES <= bytes.length ? bytes.readUInt32LE(at + 9) : 0;
       const end = at + size;

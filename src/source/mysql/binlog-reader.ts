@@ -8,6 +8,7 @@ import {
   serverName,
 } from './mysql-connection.ts';
 import { sourceError } from './mysql-error.ts';
+import { packetMemory } from './packet-memory.ts';
 
 /** Where a dump begins. `position` is the offset of an event in `file`, in bytes, at most 2^32 - 1. */
 export type DumpStart =
@@ -66,6 +67,8 @@ export class BinlogReader implements AsyncDisposable {
   readonly #where: string;
   #watchdog: NodeJS.Timeout | undefined;
   #connection: DumpConnection | undefined;
+  /** Events pushed since the last read, which lie in the connection's memory. */
+  #lent = 0;
   /** Heartbeat periods since the last packet. */
   #silent = 0;
 
@@ -120,7 +123,10 @@ export class BinlogReader implements AsyncDisposable {
     }
   }
 
-  /** The next event: its 19-byte header and all that follows, checksum included. Undefined: {@link wait}. */
+  /**
+   * The next event: its 19-byte header and all that follows, checksum included. Undefined: {@link wait}.
+   * Its memory is used again when the caller has given the event loop a turn.
+   */
   next(): Buffer | undefined {
     return this.#queue.shift();
   }
@@ -166,8 +172,15 @@ export class BinlogReader implements AsyncDisposable {
       const send = command.execute.bind(command);
       command.execute = (packet, owner) =>
         packet === undefined ? send(packet, owner) : this.#take(packet, connection);
+      packetMemory(connection.stream)?.lend(() => this.#keepWaiting());
       return add(command);
     };
+  }
+
+  /** Copies the events of the last read that nobody has taken yet. */
+  #keepWaiting(): void {
+    this.#queue.replaceLast(this.#lent, (event) => Buffer.from(event));
+    this.#lent = 0;
   }
 
   /** Takes one packet; true when the command has ended. */
@@ -175,6 +188,7 @@ export class BinlogReader implements AsyncDisposable {
     const { buffer, offset, end } = packet;
     this.#silent = 0;
     if (buffer[offset] === EVENT_MARK) {
+      this.#lent++;
       this.#queue.push(buffer.subarray(offset + 1, end), end - offset + EVENT_OVERHEAD_BYTES);
       return false;
     }

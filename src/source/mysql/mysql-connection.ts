@@ -2,6 +2,7 @@ import { type Connection, type ConnectionOptions, createConnection } from 'mysql
 import { once } from 'node:events';
 import { ProxyError } from '../../model/error.ts';
 import { sourceError } from './mysql-error.ts';
+import { openPacketSocket } from './packet-memory.ts';
 
 /** The property `ssl_mode` (job-sql.md §5.3). */
 export type TlsMode =
@@ -28,6 +29,7 @@ interface TextField {
 export type TextRow = readonly (string | null)[];
 
 const CONNECT_MS = 10_000;
+const KEEP_ALIVE_MS = 10_000;
 /** Control queries read a few rows of metadata. */
 const QUERY_MS = 30_000;
 /**
@@ -67,9 +69,12 @@ export function driverOptions(endpoint: MysqlEndpoint): ConnectionOptions {
     charset: 'utf8mb4_general_ci',
     connectTimeout: CONNECT_MS,
     enableKeepAlive: true,
-    keepAliveInitialDelay: 10_000,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
     // A server must not be able to ask for our files.
     flags: ['-LOCAL_FILES'],
+    ...(tls.mode === 'disable'
+      ? { stream: () => openPacketSocket(endpoint.host, endpoint.port, KEEP_ALIVE_MS) }
+      : {}),
     ...(tls.mode === 'require' ? { ssl: { rejectUnauthorized: false } } : {}),
     ...(tls.mode === 'verify-ca'
       ? { ssl: { ca: tls.ca, rejectUnauthorized: true, verifyIdentity: tls.identity } }

@@ -5,6 +5,7 @@ import type { TableSpec } from '../../model/table.ts';
 import type { FillLimit, SplitReader } from '../source.ts';
 import type { MysqlConnection } from './mysql-connection.ts';
 import { sourceError } from './mysql-error.ts';
+import { packetMemory } from './packet-memory.ts';
 import { createSnapshotCodec, type SnapshotCodec } from './snapshot-codec.ts';
 
 /** Without a packet for this long while we want rows, the server is taken for gone. */
@@ -50,7 +51,7 @@ export class MysqlSplitReader implements SplitReader {
   /** Packets of the result in front of its rows: the header, one for each column, EOF. */
   #headersLeft = -1;
   /** Rows of the chunk that was being read when a fill ended in an earlier one. */
-  readonly #waiting: { buffer: Buffer; start: number; end: number }[] = [];
+  readonly #waiting: Buffer[] = [];
   #fill: { readonly out: TableBatch; readonly batch: Batch; readonly limit: FillLimit } | undefined;
   #settle: (() => void) | undefined;
   #heard = false;
@@ -80,7 +81,7 @@ export class MysqlSplitReader implements SplitReader {
     const out = batch.table(this.#table);
     this.#fill = { out, batch, limit };
     for (const row of this.#waiting.splice(0)) {
-      this.#codec.writeRow(row.buffer, row.start, row.end, out);
+      this.#codec.writeRow(row, 0, row.length, out);
     }
     if (!this.#done && this.#error === undefined && !this.#isFull()) await this.#read(signal);
     this.#fill = undefined;
@@ -146,6 +147,8 @@ export class MysqlSplitReader implements SplitReader {
       execute: (packet: Packet | undefined): boolean => {
         if (packet !== undefined) return this.#take(packet);
         this.#driver._resetSequenceId();
+        // Rows are written or copied as they come.
+        packetMemory(this.#driver.stream)?.lend(() => undefined);
         this.#driver.writePacket(queryPacket(sql, this.#driver));
         return false;
       },
@@ -173,6 +176,7 @@ export class MysqlSplitReader implements SplitReader {
     }
     if (mark === EOF_MARK && end - offset <= EOF_BYTES_MAX) {
       this.#done = true;
+      packetMemory(this.#driver.stream)?.keep();
       this.#driver.stream.resume();
       this.#settle?.();
       return true;
@@ -194,7 +198,7 @@ export class MysqlSplitReader implements SplitReader {
   #takeRow(buffer: Buffer, start: number, end: number): void {
     const fill = this.#fill;
     if (fill === undefined) {
-      this.#waiting.push({ buffer, start, end });
+      this.#waiting.push(Buffer.from(buffer.subarray(start, end)));
       return;
     }
     try {

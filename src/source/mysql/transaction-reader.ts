@@ -154,7 +154,7 @@ export class TransactionReader {
       this.#touched = true;
       return;
     }
-    this.#held.push(rows);
+    this.#held.push({ table: rows.table, event: copied(rows.event) });
     this.#heldBytes += rows.event.end - rows.event.start;
     if (this.#heldBytes > XA_BYTES_MAX) {
       const name = tableId(rows.table.spec);
@@ -260,6 +260,12 @@ export class TransactionReader {
     this.#held = undefined;
     this.#skip = 0;
   }
+}
+
+/** The log's packets are memory that is used again. */
+function copied(event: RowsEvent): RowsEvent {
+  const bytes = Buffer.from(event.bytes.subarray(event.start, event.end));
+  return { ...event, bytes, start: 0, end: bytes.length };
 }
 
 function heldBytes(rows: readonly HeldRows[]): number {
