@@ -76,6 +76,27 @@ test('an event beyond 16 MiB arrives whole', async () => {
   expect(reader.next()?.equals(event)).toBe(true);
 });
 
+test('events that wait over many reads stay what they were', async () => {
+  // Small ones, and one that no piece of the reader's memory holds.
+  const size = (i: number): number => (i === 150 ? 900_000 : 19 + ((i * 37) % 9_000));
+  const event = (i: number): Buffer => Buffer.alloc(size(i), i);
+  const count = 300;
+  let sent = 0;
+  await using server = await FakeServer.open((dump) => {
+    const timer = setInterval(() => {
+      for (let k = 0; k < 10 && sent < count; k++) dump.send(network(event(sent++)));
+      if (sent === count) clearInterval(timer);
+    }, 1);
+  });
+  await using reader = await BinlogReader.open(endpoint(server), 1, START);
+  for (let i = 0; i < count; i++) {
+    // Takes nothing for a while, now and then.
+    if (i % 100 === 0) await vi.waitFor(() => expect(sent).toBeGreaterThanOrEqual(i + 100));
+    await reader.wait(1_000, never);
+    expect(reader.next()!.equals(event(i))).toBe(true);
+  }
+});
+
 test('while nobody takes events the socket waits, and goes on when they are taken', async () => {
   const count = 200;
   let dump: Dump | undefined;
