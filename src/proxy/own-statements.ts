@@ -26,7 +26,11 @@ const LAST_ID = 0x7f_ff_ff_fe;
 const LATEST = 0xff_ff_ff_ff;
 /** MySQL's default of `max_prepared_stmt_count`; a client that never closes must not fill our memory. */
 const STATEMENTS_MAX = 16_382;
+/** Text and long parameters of all statements that a client has with us, for the same reason. */
+const KEPT_BYTES_MAX = 8_388_608;
 const LONG_DATA_BYTES_MAX = 1_048_576;
+/** About what a kept piece takes besides its bytes. */
+const PIECE_OVERHEAD_BYTES = 128;
 
 const UNKNOWN_STATEMENT = { errno: 1243, sqlState: 'HY000' };
 const TOO_MANY_STATEMENTS = { errno: 1461, sqlState: '42000' };
@@ -37,8 +41,11 @@ interface Prepared {
   /** The COM_STMT_PREPARE payload, for the case that the FE must prepare it after all. */
   readonly payload: Buffer;
   types: ParameterTypes | undefined;
-  readonly longData: Map<number, Buffer>;
+  /** Pieces as they came: joined when the statement runs, for a client may send a byte at a time. */
+  readonly longData: Map<number, Buffer[]>;
+  /** Of the pieces that are kept. */
   longDataBytes: number;
+  longDataTooLong: boolean;
   frontendId: number | undefined;
 }
 
@@ -79,6 +86,8 @@ export class OwnStatements {
   #nextId = FIRST_ID;
   /** The client's last PREPARE was ours, with this id. */
   #latest: number | undefined;
+  /** Of payloads and long data. */
+  #keptBytes = 0;
 
   /** Whether a statement id in a client's packet is for us. */
   owns(id: number): boolean {
@@ -93,6 +102,7 @@ export class OwnStatements {
   /** The session was reset: its statements are gone. */
   clear(): void {
     this.#byId.clear();
+    this.#keptBytes = 0;
     this.#latest = undefined;
   }
 
@@ -109,7 +119,9 @@ export class OwnStatements {
     if (command !== Command.STMT_CLOSE) return undefined;
     const prepared = this.#find(payload);
     if (!prepared) return {};
+    this.#dropLongData(prepared);
     this.#byId.delete(prepared.id);
+    this.#keptBytes -= prepared.payload.length;
     if (this.#latest === prepared.id) this.#latest = undefined;
     if (prepared.frontendId === undefined) return {};
     const close = Buffer.alloc(5, Command.STMT_CLOSE);
@@ -156,7 +168,8 @@ export class OwnStatements {
   }
 
   #prepare(statement: OwnStatement, payload: Buffer, dialect: Dialect): Buffer {
-    if (this.#byId.size >= STATEMENTS_MAX) {
+    const keptBytes = this.#keptBytes + payload.length;
+    if (this.#byId.size >= STATEMENTS_MAX || keptBytes > KEPT_BYTES_MAX) {
       const { errno, sqlState } = TOO_MANY_STATEMENTS;
       const text = `Can't create more than max_prepared_stmt_count statements (current value: ${STATEMENTS_MAX})`;
       return encodeError(0, errno, sqlState, text);
@@ -164,6 +177,7 @@ export class OwnStatements {
     const id = this.#nextId;
     this.#nextId = id === LAST_ID ? FIRST_ID : id + 1;
     this.#latest = id;
+    this.#keptBytes = keptBytes;
     this.#byId.set(id, {
       id,
       statement,
@@ -171,14 +185,16 @@ export class OwnStatements {
       types: undefined,
       longData: new Map(),
       longDataBytes: 0,
+      longDataTooLong: false,
       frontendId: undefined,
     });
     return encodePrepared(0, dialect, { ...statement, id });
   }
 
   async #execute(prepared: Prepared, payload: Buffer, context: AnswerContext): Promise<Answer> {
-    const { statement, longData } = prepared;
-    if (prepared.longDataBytes > LONG_DATA_BYTES_MAX) {
+    const { statement } = prepared;
+    const longData = new Map([...prepared.longData].map(([at, of]) => [at, Buffer.concat(of)]));
+    if (prepared.longDataTooLong) {
       this.#dropLongData(prepared);
       throw new ProxyError('STATEMENT', 'parameters of more than 1 MiB are not supported');
     }
@@ -213,19 +229,30 @@ export class OwnStatements {
   #keepLongData(payload: Buffer): void {
     const prepared = this.#find(payload);
     if (!prepared || payload.length < 7) return;
-    prepared.longDataBytes += payload.length - 7;
-    if (prepared.longDataBytes > LONG_DATA_BYTES_MAX) {
-      prepared.longData.clear();
+    // An empty piece is kept too, and says that the value is sent ahead.
+    const bytes = payload.length - 7 + PIECE_OVERHEAD_BYTES;
+    const tooLong =
+      prepared.longDataTooLong ||
+      prepared.longDataBytes + bytes > LONG_DATA_BYTES_MAX ||
+      this.#keptBytes + bytes > KEPT_BYTES_MAX;
+    if (tooLong) {
+      this.#dropLongData(prepared);
+      prepared.longDataTooLong = true;
       return;
     }
+    prepared.longDataBytes += bytes;
+    this.#keptBytes += bytes;
     const index = payload.readUInt16LE(5);
-    const before = prepared.longData.get(index) ?? Buffer.alloc(0);
-    prepared.longData.set(index, Buffer.concat([before, payload.subarray(7)]));
+    const pieces = prepared.longData.get(index) ?? [];
+    pieces.push(Buffer.from(payload.subarray(7)));
+    prepared.longData.set(index, pieces);
   }
 
   #dropLongData(prepared: Prepared): void {
     prepared.longData.clear();
+    this.#keptBytes -= prepared.longDataBytes;
     prepared.longDataBytes = 0;
+    prepared.longDataTooLong = false;
   }
 }
 

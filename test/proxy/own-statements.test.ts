@@ -118,6 +118,30 @@ describe('prepared statements of ours', () => {
     expect(packets.at(-1)?.payload.readUInt16LE(1)).toBe(1461);
   });
 
+  test('are limited by their bytes too, long data included, and what is closed is free again', async () => {
+    await using it = await world();
+    const client = await it.login();
+    const sql = `${SQL} /* ${'x'.repeat(60_000)} */`;
+    const ids: number[] = [];
+    let refused: number | undefined;
+    while (refused === undefined && ids.length < 1_000) {
+      client.command(PREPARE, sql);
+      const [first] = await client.packets(1);
+      if (first?.payload[0] === 0xff) refused = first.payload.readUInt16LE(1);
+      else ids.push((await client.packets(4), first?.payload.readUInt32LE(1) ?? 0));
+    }
+    expect(refused).toBe(1461);
+    expect(ids.length).toBeLessThan(200);
+    // One byte at a time, more than may be kept: the statement is refused, the session goes on.
+    const byte = withId(0x18, ids[0]!, Buffer.from([0, 0, 0x61]));
+    client.send(Buffer.concat(Array.from({ length: 20_000 }, () => byte)));
+    client.send(execute(ids[0]!, [0, 1, 252, 0, 254, 0, 1, 0x78]));
+    const [error] = await client.packets(1);
+    expect(error?.payload[0]).toBe(0xff);
+    client.send(withId(0x19, ids[1]!));
+    await prepare(client, SQL, 4);
+  });
+
   test('"the one prepared last" is ours or the FE\'s, whichever came last', async () => {
     await using it = await world((payload, socket, packet) => {
       if (payload[0] === PREPARE) {
