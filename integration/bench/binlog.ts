@@ -2,7 +2,7 @@
  * Reading the binlog of MySQL: ours, from the socket to load bodies with one row for each key, beside zongji with JSON.stringify
  * of every row; same run, same server, rows for each second of the reading process' own CPU.
  *
- *     npx tsx integration/bench/binlog.ts [rows] [rounds]
+ *     npm run bench -- binlog, or npx tsx integration/bench/binlog.ts [rows] [rounds]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -122,7 +122,7 @@ async function child(name: string, task: Task): Promise<void> {
 }
 
 async function measure(name: string, task: Task): Promise<Result> {
-  const args = ['--import', 'tsx', fileURLToPath(import.meta.url), name, JSON.stringify(task)];
+  const args = [...process.execArgv, fileURLToPath(import.meta.url), name, JSON.stringify(task)];
   const run = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [output] = await Promise.all([text(run.stdout), once(run, 'exit')]);
   return JSON.parse(output) as Result;

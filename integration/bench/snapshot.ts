@@ -3,7 +3,7 @@
  * (`mysql -q -B`, the rows as tab-separated text) and mysql2 with JSON.stringify of every row; same run, same server, rows for each
  * second of the reading process' own CPU.
  *
- *     npx tsx integration/bench/snapshot.ts [rows] [rounds]
+ *     npm run bench -- snapshot, or npx tsx integration/bench/snapshot.ts [rows] [rounds]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -79,7 +79,12 @@ async function child(name: string, endpoint: MysqlEndpoint): Promise<void> {
 }
 
 async function measure(name: string, endpoint: MysqlEndpoint): Promise<Result> {
-  const args = ['--import', 'tsx', fileURLToPath(import.meta.url), name, JSON.stringify(endpoint)];
+  const args = [
+    ...process.execArgv,
+    fileURLToPath(import.meta.url),
+    name,
+    JSON.stringify(endpoint),
+  ];
   const run = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [output] = await Promise.all([text(run.stdout), once(run, 'exit')]);
   return JSON.parse(output) as Result;
