@@ -4,7 +4,7 @@ const HEADER_BYTES = 4;
 /** Of a connection that asks and answers. */
 const BYTES_MIN = 16 * 1024;
 /** Of one that lends: large reads are few reads. */
-const BYTES_LENT = 256 * 1024;
+const BYTES_LENT = 1024 * 1024;
 
 /**
  * The memory that a connection reads into: two pieces in turn, and no new one for each read. Node gives every read 64 KB of its own, and
