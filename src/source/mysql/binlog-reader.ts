@@ -16,6 +16,8 @@ export type DumpStart =
   | { readonly kind: 'gtids'; readonly gtids: string };
 
 const QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+/** Large reads are few reads. The queue's bound is passed by one at most. */
+const READ_BYTES_MAX = 1024 * 1024;
 /** What an event costs beside its bytes: a Buffer object and its slot in the queue. */
 const EVENT_OVERHEAD_BYTES = 128;
 const HEARTBEAT_MS = 10_000;
@@ -172,7 +174,7 @@ export class BinlogReader implements AsyncDisposable {
       const send = command.execute.bind(command);
       command.execute = (packet, owner) =>
         packet === undefined ? send(packet, owner) : this.#take(packet, connection);
-      packetMemory(connection.stream)?.lend(() => this.#keepWaiting());
+      packetMemory(connection.stream)?.lend(READ_BYTES_MAX, () => this.#keepWaiting());
       return add(command);
     };
   }

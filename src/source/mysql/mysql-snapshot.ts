@@ -10,6 +10,8 @@ import { createSnapshotCodec, type SnapshotCodec } from './snapshot-codec.ts';
 
 /** Without a packet for this long while we want rows, the server is taken for gone. */
 const SILENCE_MS = 120_000;
+/** The rows of one read go into the batch together, so its limits are passed by so much. */
+const READ_BYTES_MAX = 256 * 1024;
 const COM_QUERY = 0x03;
 const HEADER_BYTES = 4;
 const EOF_MARK = 0xfe;
@@ -148,7 +150,7 @@ export class MysqlSplitReader implements SplitReader {
         if (packet !== undefined) return this.#take(packet);
         this.#driver._resetSequenceId();
         // Rows are written or copied as they come.
-        packetMemory(this.#driver.stream)?.lend(() => undefined);
+        packetMemory(this.#driver.stream)?.lend(READ_BYTES_MAX, () => undefined);
         this.#driver.writePacket(queryPacket(sql, this.#driver));
         return false;
       },

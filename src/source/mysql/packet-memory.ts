@@ -3,8 +3,6 @@ import { connect, type Socket } from 'node:net';
 const HEADER_BYTES = 4;
 /** Of a connection that asks and answers. */
 const BYTES_MIN = 16 * 1024;
-/** Of one that lends: large reads are few reads. */
-const BYTES_LENT = 1024 * 1024;
 
 /**
  * The memory that a connection reads into: two pieces in turn, and no new one for each read. Node gives every read 64 KB of its own, and
@@ -29,11 +27,11 @@ export class PacketMemory {
   }
 
   /**
-   * From now on packets are passed on in place. `reclaim` is called when their memory is about to be used again: whoever still holds
+   * From now on packets are passed on in place, at most `bytes` of them together, from pieces of that size. `reclaim` is called when their memory is about to be used again: whoever still holds
    * one must copy it then. That is with the next read: not before the event loop has a turn.
    */
-  lend(reclaim: () => void): void {
-    this.#bytes = BYTES_LENT;
+  lend(bytes: number, reclaim: () => void): void {
+    this.#bytes = bytes;
     this.#reclaim = reclaim;
   }
 

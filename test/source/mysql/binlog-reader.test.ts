@@ -76,10 +76,12 @@ test('an event beyond 16 MiB arrives whole', async () => {
   expect(reader.next()?.equals(event)).toBe(true);
 });
 
+/** Small ones, and one that no piece of the reader's memory holds. */
+function event(i: number): Buffer {
+  return Buffer.alloc(i === 150 ? 2_500_000 : 19 + ((i * 37) % 9_000), i);
+}
+
 test('events that wait over many reads stay what they were', async () => {
-  // Small ones, and one that no piece of the reader's memory holds.
-  const size = (i: number): number => (i === 150 ? 2_500_000 : 19 + ((i * 37) % 9_000));
-  const event = (i: number): Buffer => Buffer.alloc(size(i), i);
   const count = 300;
   let sent = 0;
   await using server = await FakeServer.open((dump) => {

@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { openPacketSocket, PacketMemory } from '../../../src/source/mysql/packet-memory.ts';
 
+const MIB = 1024 * 1024;
+
 function packet(bytes: number, fill: number): Buffer {
   const whole = Buffer.alloc(4 + bytes, fill);
   whole.writeUIntLE(bytes, 0, 3);
@@ -37,7 +39,7 @@ test('what is passed on is what was read, and what has not to be kept is valid u
       let held: { bytes: Buffer; copy: Buffer }[] = [];
       const received: Buffer[] = [];
       const memory = new PacketMemory((bytes) => {
-        if (received.length === lendAfter) memory.lend(reclaim);
+        if (received.length === lendAfter) memory.lend(MIB, reclaim);
         if (keeps && received.length === lendAfter + 3) {
           reclaim();
           memory.keep();
@@ -66,7 +68,7 @@ test('small packets come whole, and in place once they are lent', () => {
   const stream = Buffer.concat([packet(10, 1), packet(0, 2), packet(3_000, 3)]);
   feed(memory, stream, [7]);
   expect(passed.map(({ length }) => length)).toEqual([14, 4, 3_004]);
-  memory.lend(() => undefined);
+  memory.lend(MIB, () => undefined);
   const { room } = memory;
   stream.copy(room);
   memory.take(stream.length);
