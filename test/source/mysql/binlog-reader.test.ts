@@ -77,7 +77,7 @@ test('an event beyond 16 MiB arrives whole', async () => {
 });
 
 /** Small ones, and one that no piece of the reader's memory holds. */
-function event(i: number): Buffer {
+function mixedEvent(i: number): Buffer {
   return Buffer.alloc(i === 150 ? 2_500_000 : 19 + ((i * 37) % 9_000), i);
 }
 
@@ -86,7 +86,7 @@ test('events that wait over many reads stay what they were', async () => {
   let sent = 0;
   await using server = await FakeServer.open((dump) => {
     const timer = setInterval(() => {
-      for (let k = 0; k < 10 && sent < count; k++) dump.send(network(event(sent++)));
+      for (let k = 0; k < 10 && sent < count; k++) dump.send(network(mixedEvent(sent++)));
       if (sent === count) clearInterval(timer);
     }, 1);
   });
@@ -95,7 +95,7 @@ test('events that wait over many reads stay what they were', async () => {
     // Takes nothing for a while, now and then.
     if (i % 100 === 0) await vi.waitFor(() => expect(sent).toBeGreaterThanOrEqual(i + 100));
     await reader.wait(1_000, never);
-    expect(reader.next()!.equals(event(i))).toBe(true);
+    expect(reader.next()!.equals(mixedEvent(i))).toBe(true);
   }
 });
 
