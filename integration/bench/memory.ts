@@ -36,7 +36,7 @@ function dialect(end: EndToEnd): Dialect {
           ${benchTable('bench.rows8', 0)}; INSERT INTO bench.rows8 ${benchRows(1, ROWS)}`);
       },
       createJob: createPostgresJob(server, JOB),
-      change: 'UPDATE bench.rows8 SET customer = customer + 1',
+      change: 'UPDATE bench.rows8 SET b = b + 1',
       wide: `INSERT INTO bench.wide SELECT i, repeat('x', ${WIDE_BYTES}) FROM generate_series(1, ${WIDE_ROWS}) i`,
     };
   }
