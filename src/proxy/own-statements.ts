@@ -31,6 +31,8 @@ const KEPT_BYTES_MAX = 8_388_608;
 const LONG_DATA_BYTES_MAX = 1_048_576;
 /** About what a kept piece takes besides its bytes. */
 const PIECE_OVERHEAD_BYTES = 128;
+/** In the flags of COM_STMT_EXECUTE, which follow the id (MySQL internals manual: "COM_STMT_EXECUTE"). */
+const CURSOR_TYPE_READ_ONLY = 0x01;
 
 const UNKNOWN_STATEMENT = { errno: 1243, sqlState: 'HY000' };
 const TOO_MANY_STATEMENTS = { errno: 1461, sqlState: '42000' };
@@ -63,6 +65,8 @@ export interface OwnRequest {
 export interface AnswerContext {
   /** As it is now: the status changes with the FE's answers. */
   readonly dialect: Dialect;
+  /** What a cursor asked for has to be answered with: see connect-attributes.ts. */
+  readonly marksCursor: boolean;
   readonly caller: Caller;
   /** The client takes several results for one packet. */
   readonly multiResults: boolean;
@@ -205,7 +209,9 @@ export class OwnStatements {
     const reply = await statement.execute(bound.values, context.caller);
     if (reply !== 'relay') {
       const answered = reply.kind === 'rewritten' ? await askFor(reply.sql, context) : reply;
-      return { client: encodeReply(answered, context.dialect, 'binary') };
+      const marksCursor = context.marksCursor && ((payload[5] ?? 0) & CURSOR_TYPE_READ_ONLY) !== 0;
+      const { status, deprecateEof } = context.dialect;
+      return { client: encodeReply(answered, { status, deprecateEof, marksCursor }, 'binary') };
     }
     if (hadLongData) {
       throw new ProxyError('STATEMENT', 'long parameters are not supported for this statement');

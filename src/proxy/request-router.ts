@@ -1,4 +1,5 @@
 import type { Commands } from '../command/commands.ts';
+import { readConnectAttributes, takesMarkerForCursor } from '../wire/connect-attributes.ts';
 import { Capability, has, maskResponse, RESPONSE_HEAD_BYTES } from '../wire/handshake.ts';
 import type { ClientFlags } from '../wire/handshake.ts';
 import { HEADER_BYTES, payloadLength, PAYLOAD_MAX, ProtocolError } from '../wire/packet.ts';
@@ -12,13 +13,18 @@ const OWN_BYTES_MAX = 4_194_304;
 const PARAMETER_BYTES_MAX = 1_048_576;
 /** A login packet beyond this is no login packet (an HTTP request reads as one of 5 MB). */
 const LOGIN_BYTES_MAX = 1_048_576;
+/** MySQL's limit for connect attributes (`performance_schema_session_connect_attrs_size`): a longer login is not waited for. */
+const WHOLE_LOGIN_BYTES_MAX = 65_536;
 
 /** Where a router's requests go. */
 export interface RouterTarget {
   /** Bytes for the FE, in order. The memory stays untouched. */
   forward(bytes: Buffer): void;
-  /** The flags of the client's login packet. */
-  negotiated(flags: ClientFlags): void;
+  /**
+   * The flags of the client's login packet.
+   * @param marksCursor see {@link takesMarkerForCursor}.
+   */
+  negotiated(flags: ClientFlags, marksCursor: boolean): void;
   /** A request of ours. `false`: it takes time; the router keeps everything after it until {@link RequestRouter.resume}. */
   own(request: OwnRequest): boolean;
 }
@@ -198,14 +204,15 @@ export class RequestRouter {
     const expected = this.clientTls ? 2 : 1;
     if (sequence !== expected || length > LOGIN_BYTES_MAX)
       throw new ProtocolError('not a login packet');
-    // A shorter packet is refused as soon as it is whole.
-    const wanted = Math.min(RESPONSE_HEAD_BYTES, HEADER_BYTES + Math.max(length, 4));
+    const short = length <= WHOLE_LOGIN_BYTES_MAX;
+    const wanted = short ? HEADER_BYTES + Math.max(length, 4) : RESPONSE_HEAD_BYTES;
     if (bytes.length - at < wanted) return wanted;
     const flags = maskResponse(bytes.subarray(at), this.frontendTls);
     if (flags.sslRequest) throw new ProtocolError('TLS was not offered');
     this.#loggedIn = true;
     this.#walker.expect('auth', sequence);
-    this.#target.negotiated(flags);
+    const payload = bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length);
+    this.#target.negotiated(flags, short && marksCursor(payload));
     this.#left = HEADER_BYTES + length;
     return HEADER_BYTES;
   }
@@ -270,6 +277,16 @@ export class RequestRouter {
 function requestAt(bytes: Buffer, at: number, whole: number): { packet: Buffer; payload: Buffer } {
   const packet = bytes.subarray(at, at + whole);
   return { packet, payload: packet.subarray(HEADER_BYTES) };
+}
+
+/** A login that cannot be read is the FE's to refuse. */
+function marksCursor(login: Buffer): boolean {
+  try {
+    return takesMarkerForCursor(readConnectAttributes(login));
+  } catch (error) {
+    if (error instanceof ProtocolError) return false;
+    throw error;
+  }
 }
 
 /** Whether both sides agreed on result sets without EOF. */

@@ -48,8 +48,8 @@ export class Session {
   /** Set when only the client's leg is encrypted. */
   #adapter: AuthAdapter | undefined;
   #frontendFlags = 0;
-  /** The client takes several results for one packet. */
-  #multiResults = false;
+  /** What the client takes: see {@link AnswerContext}. */
+  #takes = { multiResults: false, marksCursor: false };
   /** A request of ours, waiting for earlier answers or running. */
   #own: OwnRequest | undefined;
   #running = false;
@@ -74,7 +74,7 @@ export class Session {
     );
     this.#router = new RequestRouter(options.commands, this.#statements, this.#walker, {
       forward: (bytes) => this.#toFrontend(bytes),
-      negotiated: (flags) => this.#negotiated(flags),
+      negotiated: (flags, marksCursor) => this.#negotiated(flags, marksCursor),
       own: (request) => this.#takeOwn(request),
     });
     this.closed = new Promise((resolve) => client.once('close', () => resolve()));
@@ -146,9 +146,9 @@ export class Session {
     if (this.#draining) this.#closeIfDrained();
   }
 
-  #negotiated(flags: ClientFlags): void {
+  #negotiated(flags: ClientFlags, marksCursor: boolean): void {
     this.#walker.deprecateEof = agreedOnDeprecateEof(this.#frontendFlags, flags.sent);
-    this.#multiResults = has(flags.sent, Capability.MULTI_STATEMENTS);
+    this.#takes = { multiResults: has(flags.sent, Capability.MULTI_STATEMENTS), marksCursor };
     this.#log.debug({ asked: flags.asked, sent: flags.sent }, 'client flags');
   }
 
@@ -301,7 +301,7 @@ export class Session {
         return { status: walker.status, deprecateEof: walker.deprecateEof };
       },
       caller,
-      multiResults: this.#multiResults,
+      ...this.#takes,
       exchange: (payload, limits) => this.#dialogue.exchange(payload, limits),
       send: (bytes) => void (this.#closed || this.#client.write(bytes)),
     };

@@ -8,12 +8,15 @@ import { HEADER_BYTES, ProtocolError } from './packet.ts';
 
 /** Capability flags by bit (MySQL internals manual: "Capability Flags"). */
 export const Capability = {
+  CONNECT_WITH_DB: 2 ** 3,
   COMPRESS: 2 ** 5,
   PROTOCOL_41: 2 ** 9,
   SSL: 2 ** 11,
   SECURE_CONNECTION: 2 ** 15,
   MULTI_STATEMENTS: 2 ** 16,
   PLUGIN_AUTH: 2 ** 19,
+  CONNECT_ATTRS: 2 ** 20,
+  PLUGIN_AUTH_LENENC: 2 ** 21,
   SESSION_TRACK: 2 ** 23,
   DEPRECATE_EOF: 2 ** 24,
   OPTIONAL_RESULTSET_METADATA: 2 ** 25,

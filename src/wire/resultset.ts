@@ -33,6 +33,8 @@ export interface Dialect {
   readonly deprecateEof: boolean;
   /** Status flags of the FE's last answer, so that a transaction does not seem to end with our answer. */
   readonly status: number;
+  /** The client asked for a cursor and takes the first end marker for the word on it: see connect-attributes.ts. */
+  readonly marksCursor?: boolean;
 }
 
 /** A result whose values are texts. */
@@ -131,6 +133,8 @@ export function encodeTable(
   const types = form === 'text' ? table.types : table.types?.map(binaryType);
   answer.packet(new PayloadWriter().lenenc(table.columns.length).payload());
   answer.definitions(table.columns, types);
+  // There is no cursor: the marker says so, and the rows follow it all the same.
+  if (dialect.marksCursor && dialect.deprecateEof) answer.end();
   for (const row of table.rows) {
     answer.packet(form === 'text' ? textRow(row) : binaryRow(row, types ?? []));
   }

@@ -196,4 +196,38 @@ describe('prepared statements of ours', () => {
     const packets = await client.packets(6);
     expect(packets.map((packet) => packet.payload[0])).toEqual([2, 3, 3, 0xfe, 0, 0xfe]);
   });
+
+  const FLAGS =
+    Capability.PROTOCOL_41 |
+    Capability.PLUGIN_AUTH |
+    Capability.SECURE_CONNECTION |
+    Capability.CONNECT_ATTRS;
+  const connectorJ = (version: string): Record<string, string> => ({
+    _client_name: 'MySQL Connector/J',
+    _client_version: version,
+  });
+
+  test.each([
+    ['8.2.0', 1, FLAGS | Capability.DEPRECATE_EOF, [2, 3, 3, 0xfe, 0, 0xfe]],
+    ['9.4.0', 1, FLAGS | Capability.DEPRECATE_EOF, [2, 3, 3, 0xfe, 0, 0xfe]],
+    ['9.5.0', 1, FLAGS | Capability.DEPRECATE_EOF, [2, 3, 3, 0, 0xfe]],
+    ['8.2.0', 0, FLAGS | Capability.DEPRECATE_EOF, [2, 3, 3, 0, 0xfe]],
+    ['8.2.0', 1, FLAGS, [2, 3, 3, 0xfe, 0, 0xfe]],
+  ])(
+    '29: Connector/J %s with cursor flag %i finds the end marker that it takes for the word on its cursor',
+    async (version, cursor, flags, expected) => {
+      await using it = await world();
+      const client = await it.login(flags, connectorJ(version));
+      const eof = flags === FLAGS ? 2 : 0;
+      const id = await prepare(client, SQL, 4 + eof);
+      const packet = execute(id, [0, 1, 6, 0, 6, 0]);
+      packet[9] = cursor;
+      client.send(packet);
+      const packets = await client.packets(expected.length);
+      expect(packets.map(({ payload }) => payload[0])).toEqual(expected);
+      expect(packets.map(({ sequence }) => sequence)).toEqual(expected.map((_, i) => i + 1));
+      client.command(QUERY, 'fail');
+      expect(await client.answer()).toEqual(['failed']);
+    },
+  );
 });

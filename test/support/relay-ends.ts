@@ -35,8 +35,11 @@ export function greetingPayload(wanted: {
   ]);
 }
 
-/** A HandshakeResponse41 of user `u` with a 20-byte answer and one connect attribute. */
-export function loginPayload(capabilities: number): Buffer {
+/** A HandshakeResponse41 of user `u` with a 20-byte answer and connect attributes. */
+export function loginPayload(
+  capabilities: number,
+  attributes: Readonly<Record<string, string>> = { _client_name: 'abc' },
+): Buffer {
   const fixed = Buffer.alloc(32);
   fixed.writeUInt32LE(capabilities >>> 0);
   fixed.writeUInt32LE(16_777_216, 4);
@@ -46,8 +49,14 @@ export function loginPayload(capabilities: number): Buffer {
     Buffer.from('u\0\x14', 'latin1'),
     Buffer.alloc(20, 0x5a),
     Buffer.from('mysql_native_password\0', 'latin1'),
-    Buffer.from('\x11\x0c_client_name\x03abc', 'latin1'),
+    lenenc(Buffer.concat(Object.entries(attributes).flat().map(lenenc))),
   ]);
+}
+
+/** Up to 250 bytes with their length in front. */
+function lenenc(text: string | Buffer): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([Buffer.of(bytes.length), bytes]);
 }
 
 /** What the FE's side of a test does with one command. */
@@ -184,10 +193,11 @@ export class RawClient implements Disposable {
   static async login(
     address: Address,
     capabilities: number = DORIS_FLAGS | Capability.PROTOCOL_41,
+    attributes?: Readonly<Record<string, string>>,
   ): Promise<RawClient> {
     const client = await RawClient.connect(address);
     await client.packet();
-    client.send(encodePacket(1, loginPayload(capabilities)));
+    client.send(encodePacket(1, loginPayload(capabilities, attributes)));
     const ok = await client.packet();
     if (ok?.payload[0] !== 0) throw new Error('login refused');
     return client;

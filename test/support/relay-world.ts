@@ -64,7 +64,7 @@ export interface World extends AsyncDisposable {
   readonly commands: FakeCommands;
   readonly listener: Listener;
   readonly warnings: string[];
-  login(capabilities?: number): Promise<RawClient>;
+  login(capabilities?: number, attributes?: Readonly<Record<string, string>>): Promise<RawClient>;
 }
 
 /** Opens one; the FE answers by `answer`. */
@@ -88,8 +88,8 @@ export async function world(answer: RawAnswer = echo(NEW), askTimeoutMs = 5000):
     commands,
     listener,
     warnings,
-    async login(capabilities) {
-      const client = await RawClient.login(listener.address, capabilities);
+    async login(capabilities, attributes) {
+      const client = await RawClient.login(listener.address, capabilities, attributes);
       clients.push(client);
       return client;
     },
