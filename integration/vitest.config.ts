@@ -11,7 +11,7 @@ export default defineConfig({
       : ['default'],
     testTimeout: 120_000,
     hookTimeout: 240_000,
-    // Two cores and several database servers: files in turn, so that a slow one does not time out another.
-    fileParallelism: false,
+    // Half of the time is waiting for servers, so two files at a time; more would time each other out on two cores.
+    maxWorkers: 2,
   },
 });
