@@ -29,7 +29,7 @@ import {
   preparePackets,
   readParameters,
 } from './prepared.ts';
-import { resultPackets } from './result-writer.ts';
+import { type ResultForm, resultPackets } from './result-writer.ts';
 import type { Result } from './result.ts';
 import { SessionVariables } from './session-variables.ts';
 import { type Session, useDatabase } from './session.ts';
@@ -62,6 +62,8 @@ export class MysqlConnection {
   private outgoing: Buffer[] = [];
   private outgoingBytes = 0;
   private clientFlags = 0;
+  /** By what the driver says about itself: see {@link ResultForm.cursorMarker}. */
+  private marksCursors = false;
   private session: Session | undefined;
   /** User and database of a login that waits for the answer to an auth switch. */
   private pending: { readonly user: string; readonly database: string } | undefined;
@@ -153,7 +155,8 @@ export class MysqlConnection {
     const database = withDatabase ? reader.nulString() : '';
     const named = (this.clientFlags & CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
     const plugin = named ? reader.nulString() : 'mysql_native_password';
-    if ((this.clientFlags & CLIENT_CONNECT_ATTRS) !== 0 && reader.left > 0) reader.lenencBytes();
+    const told = (this.clientFlags & CLIENT_CONNECT_ATTRS) !== 0 && reader.left > 0;
+    this.marksCursors = marksCursors(told ? reader.lenencBytes() : Buffer.alloc(0));
     if (plugin === 'mysql_native_password') return this.finishLogin(user, database, answer);
     this.pending = { user, database };
     this.send(authSwitchPacket(this.scramble));
@@ -264,7 +267,7 @@ export class MysqlConnection {
       const result = await this.run(statement, session);
       const last = i === statements.length - 1;
       // Without the client's bit every statement runs and only the last one's result is sent (§4.3).
-      if (all || last) await this.sendResult(result, !last, false);
+      if (all || last) await this.sendResult(result, { more: !last, binary: false });
     }
   }
 
@@ -280,8 +283,8 @@ export class MysqlConnection {
     }
   }
 
-  private async sendResult(result: Result, more: boolean, binary: boolean): Promise<void> {
-    for (const packet of resultPackets(result, { deprecateEof: this.deprecateEof, more, binary })) {
+  private async sendResult(result: Result, form: Omit<ResultForm, 'deprecateEof'>): Promise<void> {
+    for (const packet of resultPackets(result, { deprecateEof: this.deprecateEof, ...form })) {
       this.send(packet);
       if (this.socket.writableNeedDrain && !this.socket.destroyed)
         await new Promise<void>((resolve) => {
@@ -334,9 +337,23 @@ export class MysqlConnection {
     const prepared = this.prepared.get(reader.integer(4));
     if (prepared === undefined)
       throw new SqlError(1047, 'msg: Not supported such prepared statement');
+    const cursorMarker = this.marksCursors && ((reader.payload[reader.at] ?? 0) & 1) !== 0;
     const statement = bind(prepared, readParameters(prepared, reader));
-    await this.sendResult(await this.run(statement, session), false, true);
+    const result = await this.run(statement, session);
+    await this.sendResult(result, { more: false, binary: true, cursorMarker });
   }
+}
+
+/** Which drivers Doris takes for such that need {@link ResultForm.cursorMarker} (apache/doris#67520). */
+function marksCursors(attributes: Buffer): boolean {
+  const reader = new PacketReader(attributes);
+  const told = new Map<string, string>();
+  const text = (): string => reader.lenencBytes().toString();
+  while (reader.left > 0) told.set(text(), text());
+  const name = told.get('_client_name');
+  if (name === undefined) return true;
+  if (name !== 'MySQL Connector/J' && name !== 'MySQL Connector Java') return false;
+  return !/^(?:7\.|9\.(?:[5-9]|\d\d)|\d\d)/.test(told.get('_client_version') ?? '');
 }
 
 const UNSUPPORTED: Readonly<Record<number, string>> = {

@@ -14,6 +14,8 @@ export interface ResultForm {
   readonly deprecateEof: boolean;
   readonly binary: boolean;
   readonly more: boolean;
+  /** One more end marker behind the definitions: the client asked for a cursor, and takes it for the word on that (wire.md §2.4). */
+  readonly cursorMarker?: boolean;
 }
 
 export function definitionOf({ name, type }: { name: string; type: ColumnType }): ColumnDefinition {
@@ -31,6 +33,7 @@ export function* resultPackets(result: Result, form: ResultForm): Generator<Buff
   yield new PacketWriter().lenencInteger(columns.length).take();
   for (const column of columns) yield columnPacket(definitionOf(column));
   if (!form.deprecateEof) yield eofPacket(0);
+  else if (form.cursorMarker) yield okPacket(0, 0, '', 0xfe);
   const types = columns.map(({ type }) => type);
   for (const row of rows) yield form.binary ? binaryRow(row, types) : textRow(row);
   yield form.deprecateEof ? okPacket(status, 0, '', 0xfe) : eofPacket(status);

@@ -32,6 +32,11 @@ const row = async (client: RawClient): Promise<string> => {
   return payload.toString('utf8', 3);
 };
 
+const connectorJ = (version: string): Record<string, string> => ({
+  _client_name: 'MySQL Connector/J',
+  _client_version: version,
+});
+
 describe('prepared statements of ours', () => {
   test('have ids of their own, typed parameters and binary rows; types are remembered', async () => {
     await using it = await world();
@@ -202,10 +207,6 @@ describe('prepared statements of ours', () => {
     Capability.PLUGIN_AUTH |
     Capability.SECURE_CONNECTION |
     Capability.CONNECT_ATTRS;
-  const connectorJ = (version: string): Record<string, string> => ({
-    _client_name: 'MySQL Connector/J',
-    _client_version: version,
-  });
 
   test.each([
     ['8.2.0', 1, FLAGS | Capability.DEPRECATE_EOF, [2, 3, 3, 0xfe, 0, 0xfe]],
