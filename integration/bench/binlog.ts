@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import ZongJi from '@vlasky/zongji';
 import { Batch } from '../../src/encode/batch.ts';
+import { UTC } from '../../src/lib/time-zone.ts';
 import { BinlogParser } from '../../src/source/mysql/binlog-event.ts';
 import { BinlogReader } from '../../src/source/mysql/binlog-reader.ts';
 import type { MysqlEndpoint } from '../../src/source/mysql/mysql-connection.ts';
@@ -71,7 +72,7 @@ async function readOurs(
     if (event.kind === 'table-map') map = event.map;
     if (event.kind !== 'rows' || map?.table !== BENCH_TABLE.name) continue;
     let codec = codecs.get(map);
-    if (codec === undefined) codecs.set(map, (codec = createRowCodec(BENCH_TABLE, map, form)));
+    if (codec === undefined) codecs.set(map, (codec = createRowCodec(BENCH_TABLE, map, UTC, form)));
     rows += codec.write(event, batch.table(BENCH_TABLE));
     if (batch.bytes >= BATCH_BYTES || rows >= task.rows) {
       for (const body of batch.bodies()) bytes += body.bytes;

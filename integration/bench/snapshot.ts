@@ -11,6 +11,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import mysql from 'mysql2';
 import { Batch } from '../../src/encode/batch.ts';
+import { UTC } from '../../src/lib/time-zone.ts';
 import { MysqlConnection, type MysqlEndpoint } from '../../src/source/mysql/mysql-connection.ts';
 import { MysqlSplitReader } from '../../src/source/mysql/mysql-snapshot.ts';
 import { startMysql } from '../servers.ts';
@@ -39,7 +40,7 @@ const keep = (): void => undefined;
 async function readOurs(endpoint: MysqlEndpoint): Promise<number> {
   await using connection = await MysqlConnection.open(endpoint);
   const from = `FROM bench.${BENCH_TABLE.name}`;
-  const reader = new MysqlSplitReader(connection, BENCH_TABLE, from, 'bench', keep);
+  const reader = new MysqlSplitReader(connection, BENCH_TABLE, UTC, from, 'bench', keep);
   const batch = new Batch();
   const { signal } = new AbortController();
   let rows = 0;

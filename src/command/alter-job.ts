@@ -1,6 +1,7 @@
 import type { Along } from '../catalog/catalog.ts';
 import { ProxyError } from '../model/error.ts';
 import type { Job, Properties, Task } from '../model/job.ts';
+import { ZONE_PROPERTY } from '../source/job-zone.ts';
 import type { AlterJob, PropertyList } from '../sql/job-statement.ts';
 import type { JobStore } from './job-parts.ts';
 import { parseOffsetJson } from './offset-json.ts';
@@ -22,6 +23,8 @@ const FIXED_SOURCE_KEYS: ReadonlySet<string> = new Set([
   'snapshot_split_size',
   'slot_name',
   'publication_name',
+  // Rows that are there already are written by the clocks of the zone that the job has.
+  ZONE_PROPERTY,
 ]);
 
 /**

@@ -3,6 +3,7 @@ import type { Job, LeftOutTable, Properties, SourceType } from '../model/job.ts'
 import type { Position } from '../model/offset.ts';
 import type { TableSpec } from '../model/table.ts';
 import { checkTable, createTable, identifier } from '../sink/table-ddl.ts';
+import { ZONE_PROPERTY } from '../source/job-zone.ts';
 import type { Source } from '../source/source.ts';
 import type { CreateJob } from '../sql/job-statement.ts';
 import type { Caller } from './commands.ts';
@@ -82,7 +83,8 @@ export class JobCreator {
     {
       // Step 14, the certificate, belongs to the opening.
       await using source = await this.#parts.openSource(draft, password);
-      await this.#prepare(source, draft, { start, password }, rights);
+      const job = withTimeZone(draft, await source.findTimeZone());
+      await this.#prepare(source, job, { start, password }, rights);
     }
     this.#parts.scheduler.wake(draft.id);
   }
@@ -303,6 +305,13 @@ function readStart(type: SourceType, offset: string): Start {
   if (mode === 'initial' || mode === 'snapshot' || mode === 'latest') return mode;
   if (mode === 'earliest' && type === 'MYSQL') return mode;
   throw refuse(`Invalid value for key 'offset': ${offset}`);
+}
+
+/** A job writes UTC unless it says another zone, so what nobody wrote and is UTC stays unwritten. */
+function withTimeZone(draft: Job, zone: string): Job {
+  const { sourceProperties } = draft;
+  if (!(ZONE_PROPERTY in sourceProperties) && zone === 'UTC') return draft;
+  return { ...draft, sourceProperties: { ...sourceProperties, [ZONE_PROPERTY]: zone } };
 }
 
 /**

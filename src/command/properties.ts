@@ -2,6 +2,7 @@ import { ProxyError } from '../model/error.ts';
 import type { Properties, SourceType } from '../model/job.ts';
 import { isSecretKey, type PropertyList } from '../sql/job-statement.ts';
 import { hasUrlSecret } from '../sql/mask.ts';
+import { ZONE_PROPERTY, zoneMistake } from '../source/job-zone.ts';
 import type { TableSelection } from '../source/source.ts';
 
 const REQUIRED_SOURCE_KEYS = [
@@ -39,7 +40,7 @@ const SOURCE_KEYS: Readonly<Record<string, (value: string) => boolean>> = {
   ssl_rootcert: isSet,
   // Ours: Doris refuses the statement because of one table.
   on_table_error: (value) => /^(?:fail|skip)$/i.test(value),
-  server_time_zone: isSet,
+  [ZONE_PROPERTY]: isSet,
 };
 
 const SUPPORTED_JOB_KEYS =
@@ -61,13 +62,9 @@ export function checkSourceProperties(list: PropertyList): void {
   if (list.get('ssl_mode') === 'verify-ca' && !list.has('ssl_rootcert')) {
     throw refuse("ssl_mode 'verify-ca' requires ssl_rootcert to be set");
   }
-  // To say UTC is to say what is done anyway; values that differ by hours from what was asked for must not be loaded.
-  const zone = list.get('server_time_zone') ?? 'UTC';
-  if (!/^(?:utc|z|etc\/utc|[+]0?0:00)$/i.test(zone)) {
-    throw refuse(
-      `server_time_zone '${zone}' is not supported: moments are copied in UTC; in Doris, CONVERT_TZ(c, '+00:00', '${zone}') shows them in that zone`,
-    );
-  }
+  const zone = list.get(ZONE_PROPERTY);
+  const mistake = zone === undefined ? undefined : zoneMistake(zone);
+  if (mistake !== undefined) throw refuse(mistake);
   const ids = serverIds(list.get('server_id') ?? '');
   const parallelism = Number(list.get('snapshot_parallelism') ?? 1);
   if (ids !== undefined && ids.end - ids.start + 1 < parallelism) {

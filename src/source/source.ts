@@ -70,6 +70,14 @@ export interface SplitReader extends AsyncDisposable {
 /** A database server that changes come from. Opened for one job, used by one runner. */
 export interface Source extends AsyncDisposable {
   /**
+   * CREATE JOB, before anything else: the zone whose clocks the moments of the job's rows are written by, as its source
+   * property `server_time_zone` is to keep it. What the properties say counts, then what the URL says, then the server's own zone.
+   *
+   * @throws ProxyError STATEMENT for a zone that is not known, SOURCE_SETTING when the server's is not.
+   */
+  findTimeZone(): Promise<string>;
+
+  /**
    * Checks the server's settings and the user's rights, and describes the selected tables, columns mapped to Doris.
    * All findings are reported in one error, with the texts of job-sql.md §2.4 where Doris has one. With `leaveOut`, what is wrong with
    * single tables is told there instead and they are left out, unless none would be left.

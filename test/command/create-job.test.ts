@@ -101,6 +101,17 @@ describe('CREATE JOB', () => {
     expect(world.job().sourceProperties['include_tables']).toBe(expected);
   });
 
+  test.each([
+    ['UTC', {}, undefined],
+    ['Asia/Shanghai', {}, 'Asia/Shanghai'],
+    ['Asia/Shanghai', { server_time_zone: 'SYSTEM' }, 'Asia/Shanghai'],
+    ['UTC', { server_time_zone: 'UTC' }, 'UTC'],
+  ])('the zone %s that the source found is kept with the job: %o', async (zone, source, kept) => {
+    world.parts.source.zone = zone;
+    await world.run(create({ source }));
+    expect(world.job().sourceProperties['server_time_zone']).toBe(kept);
+  });
+
   test('table lists are trimmed, and per-table keys read', async () => {
     await world.run(
       create({
@@ -124,8 +135,8 @@ describe('CREATE JOB', () => {
   test.each<[string, Written, string]>([
     [
       'time zone',
-      { source: { server_time_zone: 'Asia/Tokyo' } },
-      "server_time_zone 'Asia/Tokyo' is not supported: moments are copied in UTC; in Doris, CONVERT_TZ(c, '+00:00', 'Asia/Tokyo') shows them in that zone",
+      { source: { server_time_zone: 'CST' } },
+      "Invalid value for key 'server_time_zone': CST: expected is a name like 'Asia/Shanghai', an offset like '+08:00', 'UTC', or 'SYSTEM' for the server's own",
     ],
     [
       'on_table_error',

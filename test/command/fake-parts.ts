@@ -78,6 +78,12 @@ class FakeSource implements Source {
   selection: TableSelection | undefined;
   password = '';
 
+  zone = 'UTC';
+
+  findTimeZone(): Promise<string> {
+    return Promise.resolve(this.zone);
+  }
+
   preflight(selection: TableSelection): Promise<readonly TableSpec[]> {
     this.selection = selection;
     if (this.failures.preflight) return Promise.reject(this.failures.preflight);

@@ -83,6 +83,10 @@ export class FakeSource implements Source {
     return rows;
   }
 
+  findTimeZone(): Promise<string> {
+    return Promise.resolve('UTC');
+  }
+
   preflight(): Promise<readonly TableSpec[]> {
     return Promise.resolve(this.#tables);
   }
@@ -216,6 +220,13 @@ export class FakeTarget implements Target {
 
   settle(_database: string, label: string): Promise<'loaded' | 'absent'> {
     return Promise.resolve(this.labels.has(label) ? 'loaded' : 'absent');
+  }
+
+  fence(_database: string, _table: string, label: string): Promise<void> {
+    this.step('before fence');
+    if (!this.labels.has(label)) this.labels.set(label, '');
+    this.step('after fence');
+    return Promise.resolve();
   }
 
   truncate(_database: string, table: string): Promise<void> {

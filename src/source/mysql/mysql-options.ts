@@ -1,6 +1,8 @@
+import { type TimeZone, timeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { Properties } from '../../model/job.ts';
 import { parseJdbcUrl } from '../jdbc-url.ts';
+import { askedZone, ZONE_PROPERTY } from '../job-zone.ts';
 import type { MysqlEndpoint, TlsMode } from './mysql-connection.ts';
 
 /** The source properties of a MySQL job, read (job-sql.md §5.3). */
@@ -9,7 +11,14 @@ export interface MysqlOptions {
   readonly database: string;
   /** What the stream registers as; two replicas with one id cut each other off. */
   readonly serverId: number;
+  /** The job's zone; absent while a new job's is not found yet. */
+  readonly zone?: TimeZone;
+  /** The zone that a new job's statement asks for; absent: the server's. @throws ProxyError STATEMENT */
+  readonly askedZone: () => TimeZone | undefined;
 }
+
+/** Both are one setting of Connector/J: its name until 8.0.22, and since (MySQL Connector/J manual, "Datetime types processing"). */
+const ZONE_PARAMETERS = ['connectionTimeZone', 'serverTimezone'] as const;
 
 /** What `openSource` is told beside the properties. */
 export interface MysqlContext {
@@ -28,8 +37,10 @@ export function readMysqlOptions(
 ): MysqlOptions {
   const url = parseJdbcUrl(required(properties, 'jdbc_url'));
   if (url.kind !== 'mysql') throw invalid('jdbc_url', properties['jdbc_url'] ?? '');
-  checkTimeZone(url.parameters);
+  const zone = timeZone(properties[ZONE_PROPERTY] ?? 'UTC');
   return {
+    ...(zone === undefined ? {} : { zone }),
+    askedZone: () => askedZone(properties, url.parameters, ZONE_PARAMETERS),
     endpoint: {
       host: url.host,
       port: url.port,
@@ -72,21 +83,6 @@ function tlsOfUrl(parameters: ReadonlyMap<string, string>): readonly [string, bo
   const isTrue = (name: string): boolean => parameters.get(name)?.toLowerCase() === 'true';
   if (isTrue('verifyservercertificate')) return ['verify-ca', false];
   return [isTrue('usessl') || isTrue('requiressl') ? 'require' : 'disable', false];
-}
-
-const UTC = /^(utc|gmt|z|etc\/(utc|gmt|uct|zulu)|(utc|gmt)?[+-]0?0(:?00)?)$/i;
-
-/**
- * TIMESTAMP is copied in UTC. The URL parameter asks for another zone's wall clock; that is refused, because values
- * that differ by hours from what the user expects must not be loaded without a word.
- */
-function checkTimeZone(parameters: ReadonlyMap<string, string>): void {
-  const zone = parameters.get('servertimezone') ?? parameters.get('connectiontimezone') ?? 'UTC';
-  if (/^(local|server)$/i.test(zone) || UTC.test(zone)) return;
-  throw new ProxyError(
-    'STATEMENT',
-    `serverTimezone '${zone}' is not supported: TIMESTAMP columns are copied in UTC, remove the parameter from jdbc_url`,
-  );
 }
 
 /** `5400` or `5400-5408`: the stream takes the first one, as Doris does (cdc-semantics.md §4.1). */

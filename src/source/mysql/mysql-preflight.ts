@@ -1,5 +1,7 @@
+import { repeatsClock, type TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { TableSpec } from '../../model/table.ts';
+import { repeatedKeyText } from '../job-zone.ts';
 import type { LeaveOut, TableSelection } from '../source.ts';
 import { BinlogReader } from './binlog-reader.ts';
 import type { MysqlConnection, MysqlEndpoint } from './mysql-connection.ts';
@@ -13,6 +15,7 @@ interface Place {
   readonly endpoint: MysqlEndpoint;
   readonly server: ServerFacts;
   readonly database: string;
+  readonly zone: TimeZone;
 }
 
 /**
@@ -21,12 +24,16 @@ interface Place {
  * @throws ProxyError with all findings in one message: the tables' first, because their texts are Doris' own.
  */
 export async function preflight(
-  { connection, endpoint, server, database }: Place,
+  { connection, endpoint, server, database, zone }: Place,
   selection: TableSelection,
   leaveOut?: LeaveOut,
 ): Promise<readonly TableSpec[]> {
   const { tables, findings } = await readSchema(connection, server, database, selection);
-  const ofTables = [...findings, ...(await cascadeFindings(connection, server, tables))];
+  const ofTables = [
+    ...findings,
+    ...zoneFindings(tables, zone),
+    ...(await cascadeFindings(connection, server, tables)),
+  ];
   const sound = withoutFindings(tables, ofTables);
   const skips = leaveOut !== undefined && sound.length > 0;
   const all = [...(skips ? [] : ofTables), ...(await settingFindings(connection, server))];
@@ -43,6 +50,22 @@ export async function preflight(
     leaveOut(name, about.map((finding) => finding.reason ?? finding.text).join('; '));
   }
   return sound;
+}
+
+/** MariaDB 11.5 and later have TIMESTAMPs until then (MariaDB manual, TIMESTAMP). */
+const TIMESTAMP_MAX_SEC = 0xffff_ffff;
+
+function zoneFindings(tables: readonly TableSpec[], zone: TimeZone): Finding[] {
+  const moments = tables.flatMap(({ name, columns, key }) =>
+    columns
+      .filter((column) => key.includes(column.name) && /^timestamp\b/i.test(column.sourceType))
+      .map((column) => [name, column.name] as const),
+  );
+  if (moments.length === 0 || !repeatsClock(zone, 0, TIMESTAMP_MAX_SEC)) return [];
+  return moments.map(([table, column]) => {
+    const reason = repeatedKeyText(column, zone.name);
+    return { code: 'SOURCE_TABLE', text: `table ${table}: ${reason}`, tables: [table], reason };
+  });
 }
 
 function withoutFindings(

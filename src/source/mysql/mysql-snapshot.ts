@@ -1,5 +1,6 @@
 import type { Batch } from '../../encode/batch.ts';
 import type { TableBatch } from '../../encode/table-batch.ts';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { TableSpec } from '../../model/table.ts';
 import type { FillLimit, SplitReader } from '../source.ts';
@@ -64,6 +65,7 @@ export class MysqlSplitReader implements SplitReader {
   constructor(
     connection: MysqlConnection,
     table: TableSpec,
+    zone: TimeZone,
     source: string,
     where: string,
     release: (connection: MysqlConnection) => void,
@@ -73,7 +75,7 @@ export class MysqlSplitReader implements SplitReader {
     this.#release = release;
     this.#table = table;
     this.#where = where;
-    this.#codec = createSnapshotCodec(table);
+    this.#codec = createSnapshotCodec(table, zone);
     this.#driver.stream.pause();
     this.#driver.addCommand(this.#command(`SELECT ${this.#codec.select} ${source}`));
   }

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { SnapshotSplit } from '../../model/job.ts';
 import type { Position } from '../../model/offset.ts';
@@ -18,6 +20,7 @@ import { readServerFacts, type ServerFacts } from './mysql-server.ts';
 import { MysqlSplitReader } from './mysql-snapshot.ts';
 import { nextSplit, splitSource } from './mysql-splits.ts';
 import { MysqlStream } from './mysql-stream.ts';
+import { serverZone } from './server-zone.ts';
 
 /** Connections kept open between uses: control queries and snapshot reads run side by side. */
 const IDLE_MAX = 4;
@@ -29,12 +32,14 @@ export class MysqlSource implements Source {
   readonly #idle: MysqlConnection[];
   /** Of the tables that are split: the columns' collations do not change while a job follows them. */
   readonly #collations = new Map<string, Promise<ReadonlyMap<string, string>>>();
+  #zone: TimeZone | undefined;
   #closed = false;
 
   private constructor(options: MysqlOptions, server: ServerFacts, connection: MysqlConnection) {
     this.#options = options;
     this.#server = server;
     this.#idle = [connection];
+    this.#zone = options.zone;
   }
 
   /** @throws ProxyError SOURCE_UNREACHABLE, SOURCE_ACCESS, SOURCE_SETTING. */
@@ -50,11 +55,20 @@ export class MysqlSource implements Source {
     }
   }
 
+  async findTimeZone(): Promise<string> {
+    const where = serverName(this.#options.endpoint);
+    this.#zone =
+      this.#options.askedZone() ??
+      (await this.#with((connection) => serverZone(connection, where)));
+    return this.#zone.name;
+  }
+
   async preflight(selection: TableSelection, leaveOut?: LeaveOut): Promise<readonly TableSpec[]> {
     const { endpoint, database } = this.#options;
     const server = this.#server;
+    const zone = this.#jobZone();
     return await this.#with((connection) =>
-      preflight({ connection, endpoint, server, database }, selection, leaveOut),
+      preflight({ connection, endpoint, server, database, zone }, selection, leaveOut),
     );
   }
 
@@ -92,6 +106,7 @@ export class MysqlSource implements Source {
       return new MysqlSplitReader(
         connection,
         table,
+        this.#jobZone(),
         source,
         serverName(this.#options.endpoint),
         (used) => this.#giveBack(used),
@@ -108,13 +123,14 @@ export class MysqlSource implements Source {
     }
     const { endpoint, serverId } = this.#options;
     const server = this.#server;
+    const zone = this.#jobZone();
     const start = await this.#with(async (connection) => {
       // A server that was replaced or restarted with other settings may not log what it logged at CREATE JOB.
       const [finding] = await cascadeFindings(connection, server, tables);
       if (finding !== undefined) throw new ProxyError(finding.code, finding.text);
       return await withGtids(connection, server, from);
     });
-    return await MysqlStream.open({ endpoint, server, serverId, tables, from: start });
+    return await MysqlStream.open({ endpoint, server, serverId, tables, zone, from: start });
   }
 
   /** A job leaves nothing at a MySQL server. */
@@ -125,6 +141,11 @@ export class MysqlSource implements Source {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#idle.splice(0).map((connection) => connection[Symbol.asyncDispose]()));
+  }
+
+  #jobZone(): TimeZone {
+    assert(this.#zone !== undefined, 'the zone of a new job is found before anything else');
+    return this.#zone;
   }
 
   #collationsOf(

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as abortableDelay } from 'node:timers/promises';
 import type { Batch } from '../../encode/batch.ts';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
 import type { TableSpec } from '../../model/table.ts';
@@ -30,6 +31,8 @@ export interface StreamParts {
   readonly server: ServerFacts;
   readonly serverId: number;
   readonly tables: readonly TableSpec[];
+  /** What moments are written in. */
+  readonly zone: TimeZone;
   readonly from: MysqlPosition;
 }
 
@@ -55,7 +58,7 @@ export class MysqlStream implements ChangeStream {
     this.#cursor = new LogCursor({ from, serverUuid: server.uuid, gtids: plan.gtids });
     this.#transactions = new TransactionReader(
       this.#cursor,
-      new StreamTables(parts.tables, server),
+      new StreamTables(parts.tables, server, parts.zone),
       from.event > 0 && from.serverUuid === server.uuid
         ? { file: from.file, pos: from.pos, rowEvents: from.event }
         : undefined,

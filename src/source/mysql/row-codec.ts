@@ -1,5 +1,6 @@
 import { rowLayout } from '../../encode/row-layout.ts';
 import type { TableBatch } from '../../encode/table-batch.ts';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { ColumnMismatch, rowField, type RowField } from './row-field.ts';
@@ -26,7 +27,8 @@ export interface RowCodec {
 }
 
 /**
- * A codec for rows that follow `map`, after it was compared with what the job knows of the table.
+ * A codec for rows that follow `map`, after it was compared with what the job knows of the table. Moments are written as the
+ * clocks of `zone` show them.
  *
  * @throws ProxyError SOURCE_DDL naming the column, when they disagree: the table was changed in a way that the log
  * did not show, and today's description must not be used for rows of another time.
@@ -34,11 +36,12 @@ export interface RowCodec {
 export function createRowCodec(
   table: TableSpec,
   map: TableMap,
+  zone: TimeZone,
   form: 'generated' | 'interpreted' = canGenerateCode() ? 'generated' : 'interpreted',
 ): RowCodec {
   const watch = dateWatch(table);
   const plan: RowPlan = {
-    fields: checkedFields(table, map, watch),
+    fields: checkedFields(table, map, watch, zone),
     layout: rowLayout(table),
     keys: table.key.map((key) => table.columns.findIndex(({ name }) => name === key)),
   };
@@ -46,7 +49,12 @@ export function createRowCodec(
   return new ProgramCodec(table, watch, program);
 }
 
-function checkedFields(table: TableSpec, map: TableMap, watch: DateWatch): RowField[] {
+function checkedFields(
+  table: TableSpec,
+  map: TableMap,
+  watch: DateWatch,
+  zone: TimeZone,
+): RowField[] {
   if (map.columns.length !== table.columns.length) {
     throw changed(
       table,
@@ -63,7 +71,7 @@ function checkedFields(table: TableSpec, map: TableMap, watch: DateWatch): RowFi
     }
     if (column.excluded === true) return skippedField(column, logged);
     try {
-      return rowField(column, logged, watch.unheld(i));
+      return rowField(column, logged, watch.unheld(i), zone);
     } catch (error) {
       if (!(error instanceof ColumnMismatch)) throw error;
       throw changed(

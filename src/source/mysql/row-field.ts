@@ -1,3 +1,4 @@
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { ColumnSpec } from '../../model/table.ts';
 import { type MysqlType, parseMysqlType } from '../../typemap/mysql-type.ts';
@@ -56,7 +57,12 @@ export class ColumnMismatch extends Error {}
  *
  * @throws ColumnMismatch when they disagree; ProxyError SOURCE_TABLE for a type or character set that is not known.
  */
-export function rowField(column: ColumnSpec, map: MapColumn, unheld: temporal.Unheld): RowField {
+export function rowField(
+  column: ColumnSpec,
+  map: MapColumn,
+  unheld: temporal.Unheld,
+  zone: TimeZone,
+): RowField {
   const type = parseMysqlType(column.sourceType);
   const make = Object.hasOwn(FIELDS, type.name) ? FIELDS[type.name] : undefined;
   if (make === undefined) {
@@ -64,7 +70,7 @@ export function rowField(column: ColumnSpec, map: MapColumn, unheld: temporal.Un
   }
   const named = NUMERIC_NAMES.has(type.name) && map.unsigned !== undefined;
   expect(!named || map.unsigned === type.unsigned);
-  return make({ type, map, column, unheld });
+  return make({ type, map, column, unheld, zone });
 }
 
 interface Context {
@@ -72,6 +78,7 @@ interface Context {
   readonly map: MapColumn;
   readonly column: ColumnSpec;
   readonly unheld: temporal.Unheld;
+  readonly zone: TimeZone;
 }
 
 type MakeField = (context: Context) => RowField;
@@ -150,14 +157,14 @@ const datetime: MakeField = ({ type, map, unheld }) => {
   return fixed(temporal.datetime2Bytes(digits), temporal.TEMPORAL_ROOM, put);
 };
 
-const timestamp: MakeField = ({ type, map, unheld }) => {
+const timestamp: MakeField = ({ type, map, unheld, zone }) => {
   const digits = type.args[0] ?? 0;
   if (map.type === TYPE.TIMESTAMP) {
-    const put = temporal.oldTimestampPut(digits, unheld);
+    const put = temporal.oldTimestampPut(digits, unheld, zone);
     return fixed(temporal.OLD_TIMESTAMP_BYTES[digits]!, temporal.TEMPORAL_ROOM, put);
   }
   expect(map.type === TYPE.TIMESTAMP2 && map.meta === digits);
-  const put = temporal.timestamp2Put(digits, unheld);
+  const put = temporal.timestamp2Put(digits, unheld, zone);
   return fixed(temporal.timestamp2Bytes(digits), temporal.TEMPORAL_ROOM, put);
 };
 

@@ -1,5 +1,6 @@
 import { rowLayout } from '../../encode/row-layout.ts';
 import type { TableBatch } from '../../encode/table-batch.ts';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { canGenerateCode } from './generated-code.ts';
@@ -27,14 +28,19 @@ export interface SnapshotCodec {
   writeRow(packet: Buffer, start: number, end: number, out: TableBatch): void;
 }
 
-/** @throws ProxyError SOURCE_TABLE for a column whose type or character set is not known. */
+/**
+ * Moments are written as the clocks of `zone` show them.
+ *
+ * @throws ProxyError SOURCE_TABLE for a column whose type or character set is not known.
+ */
 export function createSnapshotCodec(
   table: TableSpec,
+  zone: TimeZone,
   form: 'generated' | 'interpreted' = canGenerateCode() ? 'generated' : 'interpreted',
 ): SnapshotCodec {
   const watch = dateWatch(table);
   const fields = table.columns.map((column, i) =>
-    column.excluded === true ? undefined : snapshotField(column, watch.unheld(i)),
+    column.excluded === true ? undefined : snapshotField(column, watch.unheld(i), zone),
   );
   const plan = { fields, layout: rowLayout(table) };
   const write = form === 'generated' ? generatedSnapshot(plan) : interpretedSnapshot(plan);

@@ -1,3 +1,4 @@
+import { type TimeZone, UTC } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { ColumnSpec } from '../../model/table.ts';
 import { type MysqlType, parseMysqlType } from '../../typemap/mysql-type.ts';
@@ -5,6 +6,7 @@ import { isUtf8, textWriter } from './charset.ts';
 import type { Unheld } from './temporal.ts';
 import {
   dateTextPut,
+  momentTextPut,
   putBigintText,
   putFloatText,
   putNumberText,
@@ -35,18 +37,19 @@ interface Context {
   /** The column's name in backticks. */
   readonly name: string;
   readonly unheld: Unheld;
+  readonly zone: TimeZone;
 }
 
 type MakeField = (context: Context) => SnapshotField;
 
 /** @throws ProxyError SOURCE_TABLE for a type or character set that is not known. */
-export function snapshotField(column: ColumnSpec, unheld: Unheld): SnapshotField {
+export function snapshotField(column: ColumnSpec, unheld: Unheld, zone: TimeZone): SnapshotField {
   const type = parseMysqlType(column.sourceType);
   const make = Object.hasOwn(FIELDS, type.name) ? FIELDS[type.name] : undefined;
   if (make === undefined) {
     throw new ProxyError('SOURCE_TABLE', `Unsupported column type: ${column.sourceType}`);
   }
-  return make({ type, column, unheld, name: `\`${column.name.replaceAll('`', '``')}\`` });
+  return make({ type, column, unheld, zone, name: `\`${column.name.replaceAll('`', '``')}\`` });
 }
 
 function put(expression: string, how: TextPut): SnapshotField {
@@ -84,6 +87,10 @@ const decimal: MakeField = ({ type, name }) =>
   put(name, type.zerofill ? putQuotedPadded : putQuotedText);
 
 const dateOrDatetime: MakeField = ({ name, unheld }) => put(name, dateTextPut(unheld));
+
+/** The session is in UTC whatever the job's zone is: of a repeated hour the server's own text would not tell which it was. */
+const timestamp: MakeField = ({ type, name, unheld, zone }) =>
+  put(name, zone === UTC ? dateTextPut(unheld) : momentTextPut(type.args[0] ?? 0, unheld, zone));
 
 const serverText: MakeField = ({ name }) => put(name, putQuotedText);
 
@@ -125,7 +132,7 @@ const FIELDS: Readonly<Record<string, MakeField>> = {
   year: ({ name }) => put(name, putPaddedNumber),
   date: dateOrDatetime,
   datetime: dateOrDatetime,
-  timestamp: dateOrDatetime,
+  timestamp,
   time: serverText,
   char: text,
   varchar: text,

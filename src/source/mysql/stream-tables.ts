@@ -1,3 +1,4 @@
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { type LoggedStatement, readLoggedStatement, type TableName } from './mysql-ddl.ts';
@@ -17,6 +18,7 @@ export class StreamTables {
   readonly #specs: ReadonlyMap<string, TableSpec>;
   readonly #foldsNames: boolean;
   readonly #logsCascades: boolean;
+  readonly #zone: TimeZone;
   /** By the map's identity, which is kept for as long as the server repeats it. `undefined`: not a table of the job. */
   readonly #mapped = new WeakMap<TableMap, MappedTable | 'other'>();
   /** By the id that rows use. */
@@ -25,7 +27,9 @@ export class StreamTables {
   constructor(
     tables: readonly TableSpec[],
     server: Pick<ServerFacts, 'foldsNames' | 'logsCascades'>,
+    zone: TimeZone,
   ) {
+    this.#zone = zone;
     this.#foldsNames = server.foldsNames;
     this.#logsCascades = server.logsCascades;
     this.#specs = new Map(tables.map((table) => [this.#key(table), table]));
@@ -36,7 +40,7 @@ export class StreamTables {
     let table = this.#mapped.get(map);
     if (table === undefined) {
       const spec = this.find({ schema: map.schema, name: map.table });
-      table = spec === undefined ? 'other' : { spec, codec: createRowCodec(spec, map) };
+      table = spec === undefined ? 'other' : { spec, codec: createRowCodec(spec, map, this.#zone) };
       this.#mapped.set(map, table);
     }
     this.#byId.set(map.tableId, table);

@@ -1,4 +1,5 @@
 import { putDigits } from '../../encode/json-bytes.ts';
+import { type TimeZone, UTC } from '../../lib/time-zone.ts';
 import type { Put } from './number-text.ts';
 
 const QUOTE = 0x22;
@@ -118,8 +119,15 @@ export function datetime2Put(digits: number, unheld: Unheld): Put {
   };
 }
 
-/** TIMESTAMP since MySQL 5.6: seconds since 1970, big-endian; fraction. Written in UTC. 0 is the zero date. */
-export function timestamp2Put(digits: number, unheld: Unheld): Put {
+/** TIMESTAMP since MySQL 5.6: seconds since 1970, big-endian; fraction. 0 is the zero date. Written as the clocks of `zone` show it. */
+export function timestamp2Put(digits: number, unheld: Unheld, zone: TimeZone): Put {
+  if (zone !== UTC) {
+    return (b, at, source, from) => {
+      const seconds = readBig(source, from, 4);
+      const fraction = digits === 0 ? 0 : readFraction(source, from + 4, digits);
+      return putInstant(b, at, seconds, fraction, digits, unheld, zone.offsetAt(seconds));
+    };
+  }
   return (b, at, source, from) =>
     putInstant(
       b,
@@ -128,23 +136,27 @@ export function timestamp2Put(digits: number, unheld: Unheld): Put {
       digits === 0 ? 0 : readFraction(source, from + 4, digits),
       digits,
       unheld,
+      0,
     );
 }
 
-function putInstant(
+/** `seconds` since 1970, `offset` of them added for the clock. Both roads come through here. */
+export function putInstant(
   b: Uint8Array,
   at: number,
   seconds: number,
   fraction: number,
   digits: number,
   unheld: Unheld,
+  offset: number,
 ): number {
   if (seconds === 0) {
     unheld();
     return putNull(b, at);
   }
-  const day = Math.floor(seconds / 86_400);
-  const clock = seconds - day * 86_400;
+  const local = seconds + offset;
+  const day = Math.floor(local / 86_400);
+  const clock = local - day * 86_400;
   b[at] = QUOTE;
   let p = putDay(b, at + 1, day);
   b[p] = SPACE;
@@ -156,7 +168,7 @@ function putInstant(
   return p + 1;
 }
 
-/** The date of a day since 1970, not negative: 400-year cycles that begin on 1 March, so that leap days come last. */
+/** The date of a day since 1970, some before it too: 400-year cycles that begin on 1 March, so that leap days come last. */
 function putDay(b: Uint8Array, at: number, day: number): number {
   const shifted = day + 719_468;
   const era = (shifted / 146_097) | 0;
@@ -261,15 +273,15 @@ export function oldDatetimePut(digits: number, unheld: Unheld): Put {
 }
 
 /** Seconds since 1970: little-endian, or with a fraction big-endian and the fraction's digits after it. */
-export function oldTimestampPut(digits: number, unheld: Unheld): Put {
+export function oldTimestampPut(digits: number, unheld: Unheld, zone: TimeZone): Put {
   return (b, at, source, from) => {
-    if (digits > 0) {
-      const fraction = readBig(source, from + 4, FRACTION_BYTES[digits]!);
-      return putInstant(b, at, readBig(source, from, 4), fraction, digits, unheld);
-    }
-    const high = source[from + 3]! * 0x1000000;
-    const low = source[from]! | (source[from + 1]! << 8) | (source[from + 2]! << 16);
-    return putInstant(b, at, high + low, 0, 0, unheld);
+    const seconds =
+      digits > 0
+        ? readBig(source, from, 4)
+        : source[from + 3]! * 0x1000000 +
+          (source[from]! | (source[from + 1]! << 8) | (source[from + 2]! << 16));
+    const fraction = digits > 0 ? readBig(source, from + 4, FRACTION_BYTES[digits]!) : 0;
+    return putInstant(b, at, seconds, fraction, digits, unheld, zone.offsetAt(seconds));
   };
 }
 

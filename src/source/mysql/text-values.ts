@@ -1,6 +1,7 @@
 import { putBytes } from '../../encode/json-bytes.ts';
+import type { TimeZone } from '../../lib/time-zone.ts';
 import { putFloat } from './number-text.ts';
-import { isDate, type Unheld } from './temporal.ts';
+import { isDate, putInstant, type Unheld } from './temporal.ts';
 
 /** Writes a value of a text result, `start..end` of `source`, as JSON: at most `end - start + TEXT_EXTRA` bytes. */
 export type TextPut = (
@@ -72,6 +73,22 @@ export function dateTextPut(unheld: Unheld): TextPut {
     }
     unheld();
     return putBytes(b, at, NULL, 0, NULL.length);
+  };
+}
+
+/** TIMESTAMP as the server prints it in UTC, written as the clocks of `zone` show it. The zero date is the instant 0, which no value has. */
+export function momentTextPut(digits: number, unheld: Unheld, zone: TimeZone): TextPut {
+  return (b, at, source, start) => {
+    const year = digits2(source, start) * 100 + digits2(source, start + 2);
+    const [month, day] = [digits2(source, start + 5), digits2(source, start + 8)];
+    const clock =
+      digits2(source, start + 11) * 3600 +
+      digits2(source, start + 14) * 60 +
+      digits2(source, start + 17);
+    const seconds = year === 0 ? 0 : Date.UTC(year, month - 1, day) / 1000 + clock;
+    let fraction = 0;
+    for (let i = 0; i < digits; i++) fraction = fraction * 10 + source[start + 20 + i]! - ZERO;
+    return putInstant(b, at, seconds, fraction, digits, unheld, zone.offsetAt(seconds));
   };
 }
 

@@ -20,6 +20,8 @@ export interface PostgresTarget {
   readonly tls?: ConnectionOptions;
   /** Shown in `pg_stat_activity`, and how the job knows its own walsender again. */
   readonly applicationName: string;
+  /** The job's zone: how moments are printed. Absent: as the server does it for somebody who says nothing. */
+  readonly timeZone?: string;
 }
 
 const CONNECT_TIMEOUT_MS = 15_000;
@@ -32,7 +34,6 @@ const QUERY_TIMEOUT_MS = 60_000;
  * table can pose as a catalog's. `row_security=off`: a policy that would hide rows is an error instead.
  */
 const SETTINGS: Readonly<Record<string, string>> = {
-  TimeZone: 'UTC',
   DateStyle: 'ISO,YMD',
   IntervalStyle: 'iso_8601',
   bytea_output: 'hex',
@@ -48,6 +49,8 @@ const SETTINGS: Readonly<Record<string, string>> = {
 
 /** The driver's options for `target`. */
 export function clientConfig(target: PostgresTarget): ClientConfig {
+  const { timeZone } = target;
+  const settings = timeZone === undefined ? SETTINGS : { ...SETTINGS, TimeZone: timeZone };
   return {
     host: target.host,
     port: target.port,
@@ -56,7 +59,7 @@ export function clientConfig(target: PostgresTarget): ClientConfig {
     database: target.database,
     application_name: target.applicationName,
     client_encoding: 'UTF8',
-    options: Object.entries(SETTINGS)
+    options: Object.entries(settings)
       .map(([name, value]) => `-c ${name}=${value}`)
       .join(' '),
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

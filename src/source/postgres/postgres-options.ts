@@ -2,6 +2,7 @@ import type { ConnectionOptions } from 'node:tls';
 import { ProxyError } from '../../model/error.ts';
 import type { Properties } from '../../model/job.ts';
 import { parseJdbcUrl } from '../jdbc-url.ts';
+import { askedZone, ZONE_PROPERTY } from '../job-zone.ts';
 import type { PostgresSourceOptions } from './postgres-source.ts';
 
 /** What `openSource` is told beside the properties. */
@@ -10,6 +11,9 @@ export interface PostgresContext {
   /** PEM text behind the property `ssl_rootcert`. */
   readonly rootCertificate?: string;
 }
+
+/** What Doris' own jobs look at (cdc-semantics.md §1.0). */
+const ZONE_PARAMETERS = ['timezone'] as const;
 
 /** Postgres cuts longer names off without a word (NAMEDATALEN - 1). */
 const NAME_BYTES_MAX = 63;
@@ -25,18 +29,13 @@ export function readPostgresOptions(
 ): PostgresSourceOptions {
   const url = parseJdbcUrl(required(properties, 'jdbc_url'));
   if (url.kind !== 'postgresql') throw invalid('jdbc_url', properties['jdbc_url'] ?? '');
-  const zone = url.parameters.get('timezone') ?? 'UTC';
-  if (!/^(?:utc|gmt|z|etc\/utc)$/i.test(zone)) {
-    throw new ProxyError(
-      'STATEMENT',
-      `timezone '${zone}' is not supported: timestamptz columns are copied in UTC, remove the parameter from jdbc_url`,
-    );
-  }
   const tls = readTls(properties['ssl_mode'], url.parameters, context.rootCertificate);
   const schema = properties['schema']?.trim() ?? '';
   if (schema === '') throw new ProxyError('STATEMENT', 'schema is required');
   return {
     jobId: context.jobId,
+    zone: properties[ZONE_PROPERTY] ?? 'UTC',
+    askedZone: () => askedZone(properties, url.parameters, ZONE_PARAMETERS),
     target: {
       host: url.host,
       port: url.port,

@@ -1,3 +1,4 @@
+import { type TimeZone, UTC } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { Position, PostgresPosition } from '../../model/offset.ts';
 import type { SnapshotSplit } from '../../model/job.ts';
@@ -18,6 +19,7 @@ import { RowEncoder } from './row-encoder.ts';
 import { RowReread } from './row-reread.ts';
 import { SharedSnapshot } from './shared-snapshot.ts';
 import { PostgresSplitReader } from './split-reader.ts';
+import { checkZone, sessionZone, zoneSetting } from './session-zone.ts';
 import { readTables, type SourceTable } from './table-catalog.ts';
 import { nextSplit, splitCopy } from './table-split.ts';
 import { WalReader } from './wal-reader.ts';
@@ -29,7 +31,11 @@ const IDLE_SESSIONS_MAX = 4;
 
 export interface PostgresSourceOptions {
   readonly jobId: number;
-  readonly target: Omit<PostgresTarget, 'applicationName'>;
+  readonly target: Omit<PostgresTarget, 'applicationName' | 'timeZone'>;
+  /** The job's zone as its properties have it; absent: UTC. */
+  readonly zone?: string;
+  /** The zone that a new job's statement asks for; undefined: the server's. @throws ProxyError STATEMENT */
+  readonly askedZone?: () => TimeZone | undefined;
   /** The one schema that the job copies. */
   readonly schema: string;
   /** Property `slot_name`; absent: `doris_cdc_<jobId>`, made and dropped by us. */
@@ -45,7 +51,9 @@ export interface PostgresSourceOptions {
  * is CREATE JOB; a later Source of the job only uses them, so that one that was lost is found out.
  */
 export class PostgresSource implements Source {
-  readonly #target: PostgresTarget;
+  #target: PostgresTarget;
+  #zone: string;
+  readonly #askedZone: (() => TimeZone | undefined) | undefined;
   readonly #names: SourceNames;
   readonly #snapshot: SharedSnapshot;
   readonly #idle: Session[] = [];
@@ -65,7 +73,13 @@ export class PostgresSource implements Source {
   private constructor(options: PostgresSourceOptions) {
     const { jobId } = options;
     const [slot, publication] = [`doris_cdc_${jobId}`, `doris_pub_${jobId}`];
-    this.#target = { ...options.target, applicationName: `doris_job_${jobId}` };
+    this.#zone = options.zone ?? UTC.name;
+    this.#askedZone = options.askedZone;
+    this.#target = {
+      ...options.target,
+      applicationName: `doris_job_${jobId}`,
+      timeZone: zoneSetting(this.#zone),
+    };
     const publicationName = options.publicationName ?? publication;
     this.#names = {
       schema: options.schema,
@@ -76,8 +90,27 @@ export class PostgresSource implements Source {
     this.#snapshot = new SharedSnapshot(() => Session.open(this.#target));
   }
 
+  async findTimeZone(): Promise<string> {
+    const { timeZone: _job, ...plain } = this.#target;
+    const asked = this.#askedZone?.();
+    if (asked === undefined) {
+      await using session = await Session.open(plain);
+      this.#zone = await sessionZone(session);
+    } else {
+      this.#zone = asked.name;
+      await checkZone(await this.#session(), asked);
+    }
+    this.#target = { ...plain, timeZone: zoneSetting(this.#zone) };
+    return this.#zone;
+  }
+
   async preflight(selection: TableSelection, leaveOut?: LeaveOut): Promise<readonly TableSpec[]> {
-    const found = await preflight(await this.#session(), this.#names, selection, leaveOut);
+    const found = await preflight(
+      await this.#session(),
+      { ...this.#names, zone: this.#zone },
+      selection,
+      leaveOut,
+    );
     this.#selected = found.tables;
     return found.specs;
   }
@@ -205,7 +238,8 @@ export class PostgresSource implements Source {
   async #session(): Promise<Session> {
     const session = await this.#control?.catch(() => undefined);
     if (session !== undefined && !session.dead) return session;
-    this.#control = Session.open(this.#target);
+    // No moment is printed here but the bounds of splits, with their offset. So a zone that the server lacks can be told.
+    this.#control = Session.open({ ...this.#target, timeZone: 'UTC' });
     return await this.#control;
   }
 

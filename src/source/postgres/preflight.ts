@@ -1,5 +1,8 @@
+import { repeatsClock, timeZone } from '../../lib/time-zone.ts';
 import { ProxyError, type FailureCode } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
+import { OID } from '../../typemap/postgres-to-doris.ts';
+import { repeatedKeyText } from '../job-zone.ts';
 import type { LeaveOut, TableSelection } from '../source.ts';
 import { selectNames } from '../table-selection.ts';
 import type { Session } from './connection.ts';
@@ -39,7 +42,7 @@ export interface Selected {
  */
 export async function preflight(
   session: Session,
-  names: SourceNames,
+  names: SourceNames & { readonly zone: string },
   selection: TableSelection,
   leaveOut?: LeaveOut,
 ): Promise<Selected> {
@@ -57,7 +60,11 @@ export async function preflight(
   if (wanted.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
   }
-  const ofTables = [...excludeFindings(wanted, selection), ...tableFindings(wanted)];
+  const ofTables = [
+    ...excludeFindings(wanted, selection),
+    ...tableFindings(wanted),
+    ...zoneFindings(wanted, names.zone),
+  ];
   const sound = wanted.filter((table) => reasonsFor(table, ofTables).length === 0);
   const skips = leaveOut !== undefined && sound.length > 0;
   const tables = skips ? sound : wanted;
@@ -147,6 +154,26 @@ function tableFindings(tables: readonly SourceTable[]): Finding[] {
     'row-level security hides rows from the user (BYPASSRLS is needed) of',
   );
   return findings;
+}
+
+/** All moments that Doris has, because clocks were put back long before there were computers. */
+const [FIRST_SEC, LAST_SEC] = [Date.UTC(1800, 0, 1) / 1000, Date.UTC(2200, 0, 1) / 1000];
+
+function zoneFindings(tables: readonly SourceTable[], name: string): Finding[] {
+  const found = tables.flatMap((table) =>
+    table.columns
+      .filter((column) => table.key.includes(column.name) && column.type.oid === OID.timestamptz)
+      .map((column) => ({ table, column: column.name })),
+  );
+  // Of a zone that only the server knows nothing can be promised.
+  const zone = timeZone(name);
+  const sound = zone !== undefined && !repeatsClock(zone, FIRST_SEC, LAST_SEC);
+  if (found.length === 0 || sound) return [];
+  return found.map(({ table, column }) => {
+    const reason = repeatedKeyText(column, name);
+    const text = `table ${tableId(table)}: ${reason}`;
+    return { code: 'SOURCE_TABLE', text, tables: [table], reason };
+  });
 }
 
 async function serverFindings(session: Session, names: SourceNames): Promise<Finding[]> {

@@ -58,8 +58,10 @@ export function quickEnd({ check }: Quick, b: Buffer, from: number, to: number):
     case DATETIME:
       return isTimestamp(b, from, to) && b[to - 1]! <= 0x39 ? to : -1;
     case INSTANT:
-      // The session is in UTC: the offset is `+00`.
-      return isTimestamp(b, from, to - 3) && b[to - 3] === PLUS ? to - 3 : -1;
+      // An offset of whole hours: `+00`, `-04`.
+      return isTimestamp(b, from, to - 3) && (b[to - 3] === PLUS || b[to - 3] === DASH)
+        ? to - 3
+        : -1;
     default:
       return -1;
   }

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest';
+import { timeZone, UTC } from '../../../src/lib/time-zone.ts';
+import { ownZone } from '../../../src/source/job-zone.ts';
 import { readMysqlOptions } from '../../../src/source/mysql/mysql-options.ts';
 
 const REQUIRED = { jdbc_url: 'jdbc:mysql://db:3307/x', user: 'cdc', database: ' shop ' };
@@ -61,15 +63,41 @@ test('a certificate is checked with the one given', () => {
   expect(() => read({ ssl_mode: 'Require' })).toThrow("Invalid value for key 'ssl_mode': Require");
 });
 
-test.each(['UTC', 'gmt', 'Z', 'Etc/UTC', '+00:00', 'UTC+0', 'GMT+00:00', 'SERVER', 'LOCAL'])(
-  'serverTimezone=%s changes nothing',
-  (zone) => {
-    const url = `jdbc:mysql://db/x?serverTimezone=${encodeURIComponent(zone)}`;
-    expect(read({ jdbc_url: url }).database).toBe('shop');
-  },
-);
+const url = (query: string): { jdbc_url: string } => ({ jdbc_url: `jdbc:mysql://db/x?${query}` });
 
-test('another zone would shift every TIMESTAMP, so it is refused', () => {
-  const url = 'jdbc:mysql://db/x?serverTimezone=Asia/Shanghai';
-  expect(() => read({ jdbc_url: url })).toThrow("serverTimezone 'Asia/Shanghai' is not supported");
+test.each<[string, Readonly<Record<string, string>>, string | undefined]>([
+  ['nothing said: the server knows', {}, undefined],
+  ['the URL', url('serverTimezone=Asia%2FShanghai'), 'Asia/Shanghai'],
+  ['its newer name', url('connectionTimeZone=GMT%2B8'), 'GMT+8'],
+  ['any case', url('SERVERTIMEZONE=utc'), 'UTC'],
+  ['both alike', url('serverTimezone=UTC&connectionTimeZone=utc'), 'UTC'],
+  ["the server's, by name", url('connectionTimeZone=SERVER'), undefined],
+  ['the property first', { ...url('serverTimezone=UTC'), server_time_zone: '+08:00' }, '+08:00'],
+  [
+    "the property: the server's",
+    { ...url('serverTimezone=UTC'), server_time_zone: 'SYSTEM' },
+    undefined,
+  ],
+])('the zone that a new job asks for: %s', (_what, properties, zone) => {
+  expect(read(properties).askedZone()?.name).toBe(zone);
+});
+
+test('LOCAL is the zone of this process', () => {
+  expect(read(url('connectionTimeZone=LOCAL')).askedZone()).toBe(timeZone(ownZone()));
+});
+
+test.each([
+  [url('serverTimezone=CST'), "the time zone 'CST' of jdbc_url is not known"],
+  [
+    url('serverTimezone=UTC&connectionTimeZone=%2B01:00'),
+    "names two time zones, '+01:00' and 'UTC'",
+  ],
+  [{ server_time_zone: 'Mars/Base' }, "Invalid value for key 'server_time_zone': Mars/Base"],
+])('a zone that nobody knows is refused: %o', (properties, text) => {
+  expect(() => read(properties).askedZone()).toThrow(text);
+});
+
+test('the zone of a job is the one that it keeps, whatever its URL says', () => {
+  expect(read(url('serverTimezone=Asia/Shanghai')).zone).toBe(UTC);
+  expect(read({ server_time_zone: 'Asia/Shanghai' }).zone?.name).toBe('Asia/Shanghai');
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/encode/batch.ts';
+import { UTC } from '../../../src/lib/time-zone.ts';
 import type { MysqlPosition } from '../../../src/model/offset.ts';
 import type { TableSpec } from '../../../src/model/table.ts';
 import { MysqlStream } from '../../../src/source/mysql/mysql-stream.ts';
@@ -63,6 +64,7 @@ function open(server: FakeServer, from: MysqlPosition, foldsNames = false): Prom
     server: { ...facts, foldsNames, logsCascades: true },
     serverId: 4711,
     tables: [TABLE],
+    zone: UTC,
     from,
   });
 }

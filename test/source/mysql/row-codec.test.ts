@@ -5,6 +5,7 @@ import { ProxyError } from '../../../src/model/error.ts';
 import type { ColumnSpec, TableSpec } from '../../../src/model/table.ts';
 import { BinlogParser } from '../../../src/source/mysql/binlog-event.ts';
 import { loadZstd } from '../../../src/source/mysql/compression.ts';
+import { UTC } from '../../../src/lib/time-zone.ts';
 import { createRowCodec } from '../../../src/source/mysql/row-codec.ts';
 import type { RowChange, RowsEvent } from '../../../src/source/mysql/rows-event.ts';
 import { type MapColumn, type TableMap, TYPE } from '../../../src/source/mysql/table-map.ts';
@@ -36,7 +37,7 @@ function loads(
       if (event.kind === 'table-map') map = event.map;
       if (event.kind !== 'rows' || map?.table !== spec.name || !event.full) continue;
       const batch = new Batch();
-      createRowCodec(spec, map, form).write(event, batch.table(spec));
+      createRowCodec(spec, map, UTC, form).write(event, batch.table(spec));
       result.push(linesOf(batch));
     }
   }
@@ -208,7 +209,7 @@ test('generated and interpreted code write the same bytes, whatever the table', 
         const [generated, interpreted] = FORMS.map((form) =>
           outcome(() => {
             const batch = new Batch();
-            const codec = createRowCodec(spec, map, form);
+            const codec = createRowCodec(spec, map, UTC, form);
             codec.write(event, batch.table(spec));
             return [...linesOf(batch), batch.table(spec).unheld.join()];
           }),
@@ -237,7 +238,7 @@ describe('an image that is cut short', () => {
       for (let cut = 1; cut < image.length; cut++) {
         const bytes = Buffer.concat([image, Buffer.alloc(40, 0xff)]);
         const event = { ...rows(change, 3, bytes), end: cut };
-        const write = () => createRowCodec(spec, map, form).write(event, new Batch().table(spec));
+        const write = () => createRowCodec(spec, map, UTC, form).write(event, new Batch().table(spec));
         expect(write, `${change} cut at ${cut}`).toThrow(/shop.t: A row in the log ends/);
       }
     }
@@ -245,7 +246,7 @@ describe('an image that is cut short', () => {
 
   test('and one without all columns names the setting', () => {
     const event = { ...rows('update', 3, image), full: false };
-    const write = () => createRowCodec(spec, map).write(event, new Batch().table(spec));
+    const write = () => createRowCodec(spec, map, UTC).write(event, new Batch().table(spec));
     expect(write).toThrow(/shop.t: .*binlog_row_image=FULL/);
     expect(write).toThrow(expect.objectContaining({ code: 'UNDECODABLE' }));
   });
@@ -260,7 +261,7 @@ describe('a table map that disagrees with the job', () => {
       table: 't',
       columns: [logged(TYPE.LONG), ...columns],
     };
-    return () => createRowCodec(spec, map);
+    return () => createRowCodec(spec, map, UTC);
   };
 
   test.each([
@@ -314,7 +315,7 @@ describe('dates that Doris cannot hold', () => {
   test.each(FORMS)('become NULL and are counted by %s code', (form) => {
     const spec = table('t', ['id'], { id: 'int', d: 'date' });
     const batch = new Batch();
-    const codec = createRowCodec(spec, map, form);
+    const codec = createRowCodec(spec, map, UTC, form);
     expect(codec.write(event, batch.table(spec))).toBe(5);
     const values = linesOf(batch).map((line) => (JSON.parse(line) as { d: string | null }).d);
     expect(values).toEqual(['2024-02-29', null, null, null, null]);
@@ -325,7 +326,7 @@ describe('dates that Doris cannot hold', () => {
 
   test('stop the table when they are in the key, where NULL would make one row of many', () => {
     const spec = table('t', ['d'], { id: 'int', d: 'date' });
-    const write = () => createRowCodec(spec, map).write(event, new Batch().table(spec));
+    const write = () => createRowCodec(spec, map, UTC).write(event, new Batch().table(spec));
     expect(write).toThrow(/shop.t: key column d holds a date/);
   });
 });
@@ -367,7 +368,7 @@ test('a column may be excluded because nobody knows its type or its character se
   const event = rows('insert', values.length, encodeImage(values));
   for (const form of FORMS) {
     const batch = new Batch();
-    createRowCodec(wide, map, form).write(event, batch.table(wide));
+    createRowCodec(wide, map, UTC, form).write(event, batch.table(wide));
     expect(linesOf(batch)).toEqual(['{"id":7,"v":8,"__DORIS_DELETE_SIGN__":0}']);
   }
 });

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { Batch } from '../../../src/encode/batch.ts';
 import { ProxyError } from '../../../src/model/error.ts';
 import type { TableSpec } from '../../../src/model/table.ts';
+import { UTC } from '../../../src/lib/time-zone.ts';
 import { createSnapshotCodec } from '../../../src/source/mysql/snapshot-codec.ts';
 import { table } from './captured-log.ts';
 
@@ -33,7 +34,7 @@ function write(
   packets: readonly Buffer[],
 ): string[] {
   const batch = new Batch();
-  const codec = createSnapshotCodec(spec, form);
+  const codec = createSnapshotCodec(spec, UTC, form);
   for (const one of packets) {
     // Inside a larger buffer, as in mysql2's packets.
     const framed = Buffer.concat([Buffer.alloc(4, 0xee), one, Buffer.alloc(9, 0xee)]);
@@ -61,7 +62,7 @@ test('the SELECT names the columns that are copied, numbers with all their digit
       }),
     ),
   };
-  const { select } = createSnapshotCodec(spec);
+  const { select } = createSnapshotCodec(spec, UTC);
   expect(select).toBe('`id`, `odd``name`, `f` + 0e0, `d`, `fixed` + 0e0, CAST(`old` AS BINARY)');
   for (const form of FORMS) {
     expect(

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { UTC } from '../../../src/lib/time-zone.ts';
 import {
   datetime2Put,
   isDate,
@@ -82,10 +83,10 @@ test('a TIMESTAMP is the UTC clock of its second, in the old formats as well', (
       source.writeUInt32BE(seconds, 1);
       if (places > 0) source.writeUIntBE(stored, 5, FRACTION_BYTES[places]!);
       const expected = `"${new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')}${shown}"`;
-      expect(text(timestamp2Put(places, never)(room, 3, source, 1))).toBe(expected);
+      expect(text(timestamp2Put(places, never, UTC)(room, 3, source, 1))).toBe(expected);
       if (places === 0) source.writeUInt32LE(seconds, 1);
       else source.writeUIntBE(Number(shown.slice(1)), 5, FRACTION_BYTES[places]!);
-      expect(text(oldTimestampPut(places, never)(room, 3, source, 1))).toBe(expected);
+      expect(text(oldTimestampPut(places, never, UTC)(room, 3, source, 1))).toBe(expected);
     }),
     { numRuns: 1000 },
   );

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { zoneSetting } from '../../../src/source/postgres/session-zone.ts';
 import { readPostgresOptions } from '../../../src/source/postgres/postgres-options.ts';
 
 const GIVEN = {
@@ -9,7 +10,7 @@ const GIVEN = {
 };
 
 test('the properties of the manual', () => {
-  expect(readPostgresOptions(GIVEN, 'secret', { jobId: 7 })).toEqual({
+  expect(readPostgresOptions(GIVEN, 'secret', { jobId: 7 })).toMatchObject({
     jobId: 7,
     schema: 'public',
     target: { host: 'db.example', port: 5433, user: 'u', password: 'secret', database: 'app' },
@@ -49,10 +50,6 @@ test.each([
   [{ ssl_mode: 'verify-ca' }, `ssl_mode 'verify-ca' requires ssl_rootcert to be set`],
   [{ ssl_mode: 'REQUIRE' }, `Invalid value for key 'ssl_mode': REQUIRE`],
   [{ database: 'ü'.repeat(32) }, 'is 64 bytes, exceeding 63; PostgreSQL truncates it'],
-  [
-    { jdbc_url: `${GIVEN.jdbc_url}?timezone=Asia/Shanghai` },
-    `timezone 'Asia/Shanghai' is not supported`,
-  ],
 ])('refused: %o', (properties, text) => {
   expect(() => readPostgresOptions({ ...GIVEN, ...properties }, 'x', { jobId: 7 })).toThrow(
     expect.objectContaining({
@@ -60,4 +57,29 @@ test.each([
       message: expect.stringContaining(text) as unknown,
     }),
   );
+});
+
+test("a new job's zone is the property's, the URL's, or the server's", () => {
+  const asked = (properties: object): string | undefined =>
+    readPostgresOptions({ ...GIVEN, ...properties }, 'x', { jobId: 7 }).askedZone?.()?.name;
+  const inUrl = { jdbc_url: `${GIVEN.jdbc_url}?timezone=Asia/Shanghai` };
+  expect(asked({})).toBeUndefined();
+  expect(asked(inUrl)).toBe('Asia/Shanghai');
+  expect(asked({ ...inUrl, server_time_zone: '-03:30' })).toBe('-03:30');
+  expect(() => asked({ jdbc_url: `${GIVEN.jdbc_url}?timezone=x` })).toThrow(
+    "time zone 'x' of jdbc_url is not known",
+  );
+});
+
+test.each([
+  ['Z', 'UTC'],
+  ['GMT+0', 'UTC'],
+  ['+08:00', '<+08:00>-08:00'],
+  ['GMT-3', '<-03:00>+03:00'],
+  ['-03:30', '<-03:30>+03:30'],
+  ['Etc/GMT+8', 'Etc/GMT+8'],
+  ['America/New_York', 'America/New_York'],
+  ['<+08>-08', '<+08>-08'],
+])('the zone %s as a setting of Postgres: %s', (zone, setting) => {
+  expect(zoneSetting(zone)).toBe(setting);
 });
