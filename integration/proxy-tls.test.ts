@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testContext } from '../test/support/tls-context.ts';
@@ -128,4 +130,48 @@ cur.execute("select repeat('x', 3000000)"); print(len(cur.fetchone()[0]))
       }
     },
   );
+
+  test.each(['its own', 'another'] as const)(
+    '5: an FE whose certificate must be signed by %s CA is taken, or refused before a password is sent, as by the client',
+    async (which) => {
+      const wrong = join(import.meta.dirname, '..', 'test', 'fixtures', 'tls-cert.pem');
+      const file = which === 'another' ? wrong : join(secure.dataDir ?? '', 'ca.pem');
+      const tls = { server: testContext(), frontend: true, frontendCa: readFileSync(file) };
+      await using relay = await TestRelay.open(secure.port, { tls });
+      const ask = ['-N', '-e', "show session status like 'Ssl_version'"];
+      await secure.query('flush privileges');
+      const direct = await mysqlCli([
+        ...login(secure.port),
+        '--ssl-mode=VERIFY_CA',
+        `--ssl-ca=${file}`,
+        ...ask,
+      ]);
+      const failed = "show global status like 'Aborted_connects'";
+      const before = await secure.query(failed);
+      const relayed = await mysqlCli([...login(relay.port), ...TLS, ...ask]);
+      expect(relayed.stdout).toBe(direct.stdout);
+      expect(relayed.code).toBe(direct.code);
+      if (which === 'its own') {
+        expect(relayed.stdout).toMatch(/^Ssl_version\tTLSv1/);
+        return;
+      }
+      expect(direct.stderr).toContain('ERROR 2026 (HY000): SSL connection error: ');
+      expect(relayed.stderr).toMatch(
+        /ERROR 2026 \(HY000\): No TLS with the Doris FE 127\.0\.0\.1:\d+: .* certificate.*, by the certificates of --fe-tls-ca/,
+      );
+      // The FE has seen a connection that came to nothing, and no login.
+      await expect.poll(() => secure.query(failed)).not.toEqual(before);
+      // Whoever does without TLS is not concerned.
+      const plainClient = await mysqlCli([...login(relay.port), ...PLAIN, '-N', '-e', 'select 1']);
+      expect(plainClient).toMatchObject({ code: 0, stdout: '1\n' });
+    },
+  );
+
+  test('5: an FE that must prove itself and has no TLS is refused; the process says so for each client', async () => {
+    const frontendCa = readFileSync(join(secure.dataDir ?? '', 'ca.pem'));
+    const tls = { server: testContext(), frontend: true, frontendCa };
+    await using relay = await TestRelay.open(plain.port, { tls });
+    const refused = await mysqlCli([...login(relay.port), ...TLS, '-e', 'select 1']);
+    expect(refused.stderr).toMatch(/ERROR 2026 .*: it offers none, and --fe-tls-ca says/);
+  });
 });

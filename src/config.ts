@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import type { BlockList } from 'node:net';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import { addressRanges, serverContext, type TlsOptions } from './model/client-options.ts';
+import {
+  addressRanges,
+  certificates,
+  serverContext,
+  type TlsOptions,
+} from './model/client-options.ts';
 import { parseArgs } from 'node:util';
 import type { DorisAccount, Endpoint } from './model/endpoint.ts';
 import { SETTINGS, type SettingName } from './model/setting.ts';
@@ -87,7 +92,7 @@ const OPTIONS = [
     flag: 'fe-tls-ca',
     argument: 'FILE',
     default: '',
-    help: "PEM that the FE's certificate must be signed by (default: any certificate will do)",
+    help: "PEM that the FE's certificate must be signed by (default: any certificate will do, or none)",
   },
   {
     flag: 'proxy-protocol-from',
@@ -325,11 +330,18 @@ function readClients(value: (flag: Flag) => string, ranges: readonly string[]): 
   const choice = (flag: Flag, yes: string, no: string): boolean =>
     oneOf(flag, value(flag), [yes, no]) === yes;
   const [cert, key] = [file('tls-cert'), file('tls-key')];
+  const ca = file('fe-tls-ca');
+  const frontendCa = explained('fe-tls-ca', () => certificates(ca));
+  if (frontendCa && (cert === undefined || value('fe-tls') === 'off')) {
+    throw new ConfigError(
+      '--fe-tls-ca: without --tls-cert and --fe-tls as-client no connection to the FE is encrypted',
+    );
+  }
   return {
     tls: {
       server: explained('tls-cert', () => serverContext(cert, key)),
       frontend: choice('fe-tls', 'as-client', 'off'),
-      frontendCa: file('fe-tls-ca'),
+      frontendCa,
     },
     trusted: explained('proxy-protocol-from', () => addressRanges(ranges)),
     proxyProtocol: choice('fe-proxy-protocol', 'v1', 'off'),

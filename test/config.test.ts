@@ -96,6 +96,8 @@ describe('how clients come in', () => {
     expect(trusted('10.9.9.9', 'ipv4')).toBe(true);
     expect(trusted('11.9.9.9', 'ipv4')).toBe(false);
     expect(trusted('fd00::7', 'ipv6')).toBe(true);
+    const checked = readConfig(['--tls-cert', cert, '--tls-key', key, '--fe-tls-ca', cert], {});
+    expect(checked.clients.tls).toMatchObject({ frontend: true, frontendCa: expect.any(Buffer) });
   });
 
   test.each([
@@ -103,6 +105,13 @@ describe('how clients come in', () => {
     [['--tls-cert', cert, '--tls-key', cert], /--tls-cert: /],
     [['--tls-cert', 'nowhere', '--tls-key', key], /--tls-cert: ENOENT/],
     [['--fe-tls', 'always'], /one of as-client, off/],
+    [['--tls-cert', cert, '--tls-key', key, '--fe-tls-ca', 'nowhere'], /^--fe-tls-ca: ENOENT/],
+    [['--tls-cert', cert, '--tls-key', key, '--fe-tls-ca', key], /^--fe-tls-ca: .*no PEM cert/],
+    [['--fe-tls-ca', cert], /^--fe-tls-ca: without --tls-cert/],
+    [
+      ['--tls-cert', cert, '--tls-key', key, '--fe-tls-ca', cert, '--fe-tls', 'off'],
+      /^--fe-tls-ca: without .*--fe-tls as-client/,
+    ],
     [['--proxy-protocol-from', '10.0.0.0/33'], /range like 10\.0\.0\.0\/8/],
     [['--proxy-protocol-from', 'everybody'], /"everybody"/],
     [['--fe-proxy-protocol', 'v2'], /one of v1, off/],

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 
@@ -7,7 +8,10 @@ export interface TlsOptions {
   readonly server: SecureContext | undefined;
   /** Encrypt the FE's leg of a client that has encrypted its own, where the FE offers it (wire.md §2.3). */
   readonly frontend: boolean;
-  /** What the FE's certificate must be signed by, PEM. Undefined: any certificate will do, as Doris' own is self-signed. */
+  /**
+   * What the FE's certificate must be signed by, PEM; then an FE without TLS is none either.
+   * Undefined: any certificate will do, as Doris' own is self-signed.
+   */
   readonly frontendCa: Buffer | undefined;
 }
 
@@ -24,6 +28,20 @@ export function serverContext(
     throw new Error('certificate and key must be given together');
   }
   return createSecureContext({ cert, key });
+}
+
+/**
+ * Checks that a file holds certificates: Node takes any bytes, and finds out with the first client.
+ * @throws Error when it does not.
+ */
+export function certificates(pem: Buffer | undefined): Buffer | undefined {
+  if (pem === undefined) return undefined;
+  const blocks = pem
+    .toString('latin1')
+    .match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g);
+  if (blocks === null) throw new Error('there is no PEM certificate in the file');
+  for (const block of blocks) void new X509Certificate(block);
+  return pem;
 }
 
 /**

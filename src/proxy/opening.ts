@@ -78,17 +78,18 @@ export async function openSession(
       opened = true;
       return { ...plain, ...noTls, ahead: first?.ahead ?? Buffer.alloc(0) };
     }
-    const frontendTls = options.tls.frontend && has(greeting.capabilities, Capability.SSL);
+    const { frontend: wanted, frontendCa: ca } = options.tls;
+    const frontendTls = wanted && has(greeting.capabilities, Capability.SSL);
     maskResponse(first.request, frontendTls);
     if (frontendTls) connection.socket.write(first.request);
     const [accepted, encrypted] = await Promise.allSettled([
       acceptTls(client, context, first.ahead, signal),
-      frontendTls ? connection.startTls(options.tls.frontendCa, signal) : undefined,
+      frontendTls ? connection.startTls(ca, signal) : expectNoCa(wanted ? ca : undefined),
     ]);
     if (accepted.status === 'rejected') throw accepted.reason;
     signal.throwIfAborted();
     if (encrypted.status === 'rejected') {
-      const reason = (encrypted.reason as Error).message;
+      const reason = tlsFailure(encrypted.reason as NodeJS.ErrnoException);
       const text = `No TLS with the Doris FE ${endpointText(connection.address)}: ${reason}`;
       // Behind the login, which nobody reads any more.
       return { client: accepted.value, goodbye: encodeError(2, 2026, 'HY000', text) };
@@ -131,4 +132,17 @@ async function firstBytes(
   } finally {
     frontend.socket.off('close', gone);
   }
+}
+
+/** Whoever stands between us and an FE that must prove itself could just leave TLS out of its greeting. */
+async function expectNoCa(ca: Buffer | undefined): Promise<void> {
+  if (ca !== undefined) {
+    throw new Error('it offers none, and --fe-tls-ca says that it must prove who it is');
+  }
+}
+
+/** What is wrong, and for a certificate, what it was held against. */
+function tlsFailure({ message, code }: NodeJS.ErrnoException): string {
+  const ofCertificate = /CERT|SIGNATURE/.test(code ?? '');
+  return ofCertificate ? `${message}, by the certificates of --fe-tls-ca` : message;
 }

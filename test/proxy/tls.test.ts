@@ -22,14 +22,18 @@ const FLAGS = Capability.PROTOCOL_41 | Capability.DEPRECATE_EOF | Capability.SSL
 const TLS = { server: testContext(), frontend: true, frontendCa: undefined };
 const log = pino({ level: 'silent' });
 
-function listen(frontend: RawFrontend, loginTimeoutMs = 5000): Promise<Listener> {
+function listen(
+  frontend: RawFrontend,
+  loginTimeoutMs = 5000,
+  frontendCa?: Buffer,
+): Promise<Listener> {
   return Listener.open({
     host: '127.0.0.1',
     port: 0,
     frontends: [frontend.address],
     commands: { recognize: () => undefined },
     log,
-    tls: TLS,
+    tls: { ...TLS, frontendCa },
     loginTimeoutMs,
     drainTimeoutMs: 0,
   });
@@ -124,19 +128,33 @@ test.each([
   await vi.waitFor(() => expect(listener.sessionCount).toBe(0));
 });
 
-test('an FE that offers TLS and cannot do it is named to the client, over its own TLS', async () => {
-  await using frontend = await RawFrontend.open({
-    capabilities: 0x01_38_8a_8c,
-    login: (_payload, socket) => socket.end(encodeOk(1, NEW)),
-  });
-  await using listener = await listen(frontend);
-  const { socket } = await greeted(listener);
-  socket.write(sslRequest());
-  const secure = tls.connect({ socket, rejectUnauthorized: false });
-  await once(secure, 'secureConnect');
-  secure.write(encodePacket(2, loginPayload(FLAGS)));
-  const [chunk] = (await once(secure, 'data')) as [Buffer];
-  expect(chunk.toString('latin1', 7)).toMatch(/^#HY000No TLS with the Doris FE 127\.0\.0\.1:\d+: /);
-  expect(chunk[3]).toBe(3);
-  await vi.waitFor(() => expect(frontend.sockets.size).toBe(0));
-});
+test.each([
+  ['offers TLS and cannot do it', 0x01_38_8a_8c, undefined, ''],
+  [
+    'must prove itself and offers no TLS',
+    0x01_38_82_8c,
+    Buffer.from('a certificate'),
+    'it offers none, and --fe-tls-ca says that it must prove who it is',
+  ],
+])(
+  'an FE that %s is named to the client, over its own TLS',
+  async (_what, capabilities, ca, reason) => {
+    await using frontend = await RawFrontend.open({
+      capabilities,
+      login: (_payload, socket) => socket.end(encodeOk(1, NEW)),
+    });
+    await using listener = await listen(frontend, 5000, ca);
+    const { socket } = await greeted(listener);
+    socket.write(sslRequest());
+    const secure = tls.connect({ socket, rejectUnauthorized: false });
+    await once(secure, 'secureConnect');
+    secure.write(encodePacket(2, loginPayload(FLAGS)));
+    const [chunk] = (await once(secure, 'data')) as [Buffer];
+    const { host, port } = frontend.address;
+    expect(chunk.toString('latin1', 7)).toContain(
+      `#HY000No TLS with the Doris FE ${host}:${port}: ${reason}`,
+    );
+    expect(chunk[3]).toBe(3);
+    await vi.waitFor(() => expect(frontend.sockets.size).toBe(0));
+  },
+);
