@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Catalog } from '../src/catalog/catalog.ts';
 import { OwnerLock } from '../src/catalog/owner-lock.ts';
 import type { Job, Task } from '../src/model/job.ts';
+import { sampleJob, sampleTask } from '../test/support/sample-job.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -36,37 +37,11 @@ async function kill(running: ChildProcess): Promise<void> {
   await exited;
 }
 
-const job = (id: number, tables: Job['tables'] = []): Job => ({
-  id,
-  name: `job ${id}`,
-  definer: 'root',
-  comment: '',
-  sourceType: 'MYSQL',
-  sourceProperties: {},
-  targetDatabase: 'd',
-  targetProperties: {},
-  jobProperties: {},
-  createTimeMs: 1,
-  status: 'RUNNING',
-  succeedTaskCount: 0,
-  failedTaskCount: 0,
-  canceledTaskCount: 0,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  tables,
-  snapshotPending: false,
-  epoch: 1,
-});
+const job = (id: number, tables: Job['tables'] = []): Job =>
+  sampleJob({ id, name: `job ${id}`, status: 'RUNNING', tables, snapshotPending: false });
 
-const task = (id: number, jobId: number, errorMessage = ''): Task => ({
-  id,
-  jobId,
-  status: 'SUCCESS',
-  errorMessage,
-  createTimeMs: 1,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  range: { kind: 'snapshot', splits: [] },
-  loads: [],
-});
+const task = (id: number, jobId: number, errorMessage = ''): Task =>
+  sampleTask({ id, jobId, status: 'SUCCESS', errorMessage });
 
 /** Job, tasks, intents and progress tell of the same tasks, or one of them is in between: begun, its outcome unknown. */
 function expectWhole(catalog: Catalog): number {

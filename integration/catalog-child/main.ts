@@ -1,41 +1,21 @@
-import type { Job, Task } from '../../src/model/job.ts';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { OwnerLock } from '../../src/catalog/owner-lock.ts';
+import type { Task } from '../../src/model/job.ts';
+import { sampleJob, sampleTask } from '../../test/support/sample-job.ts';
 
 /** A process of its own for the tests that kill one: `main.ts <what> <directory>`. */
 const [what, directory = ''] = process.argv.slice(2);
 
-const job: Job = {
-  id: 1,
-  name: 'j',
-  definer: 'root',
-  comment: '',
-  sourceType: 'MYSQL',
-  sourceProperties: {},
-  targetDatabase: 'd',
-  targetProperties: {},
-  jobProperties: {},
-  createTimeMs: 1,
-  status: 'RUNNING',
-  succeedTaskCount: 0,
-  failedTaskCount: 0,
-  canceledTaskCount: 0,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  tables: [],
-  snapshotPending: false,
-  epoch: 1,
-};
+const job = sampleJob({ status: 'RUNNING', snapshotPending: false });
 
-const task = (id: number, status: Task['status']): Task => ({
-  id,
-  jobId: 1,
-  status,
-  errorMessage: 'x'.repeat(id % 5000),
-  createTimeMs: 1,
-  statistic: { scannedRows: id, loadBytes: 0 },
-  range: { kind: 'snapshot', splits: [] },
-  loads: [{ target: 't', label: `1_${id}` }],
-});
+const task = (id: number, status: Task['status']): Task =>
+  sampleTask({
+    id,
+    status,
+    errorMessage: 'x'.repeat(id % 5000),
+    statistic: { scannedRows: id, loadBytes: 0 },
+    loads: [{ target: 't', label: `1_${id}` }],
+  });
 
 /** Every task as the runner writes it: intent, then outcome; what is on disk is said on stdout. */
 async function write(catalog: Catalog): Promise<void> {

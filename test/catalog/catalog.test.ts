@@ -12,6 +12,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import { OwnerLock } from '../../src/catalog/owner-lock.ts';
 import type { Job, Task } from '../../src/model/job.ts';
+import { sampleJob, sampleTask } from '../support/sample-job.ts';
 
 let directory: string;
 
@@ -25,36 +26,10 @@ afterEach(() => {
 const openCatalog = (taskHistoryMax = 3): Promise<Catalog> =>
   Catalog.open({ directory, keyFile: path.join(directory, 'key'), taskHistoryMax });
 
-const job = (id: number, name: string): Job => ({
-  id,
-  name,
-  definer: 'root',
-  comment: '',
-  sourceType: 'MYSQL',
-  sourceProperties: { user: 'u' },
-  targetDatabase: 'd',
-  targetProperties: {},
-  jobProperties: {},
-  createTimeMs: 1,
-  status: 'PENDING',
-  succeedTaskCount: 0,
-  failedTaskCount: 0,
-  canceledTaskCount: 0,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  tables: [],
-  snapshotPending: true,
-  epoch: 1,
-});
+const job = (id: number, name: string): Job =>
+  sampleJob({ id, name, sourceProperties: { user: 'u' } });
 
-const task = (id: number, jobId: number): Task => ({
-  id,
-  jobId,
-  status: 'RUNNING',
-  createTimeMs: 1,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  range: { kind: 'snapshot', splits: [] },
-  loads: [],
-});
+const task = (id: number, jobId: number): Task => sampleTask({ id, jobId });
 
 test('a job, its tasks, intents, progress and password survive closing', async () => {
   {

@@ -11,6 +11,7 @@ import type { Job } from '../../src/model/job.ts';
 import type { MysqlPosition } from '../../src/model/offset.ts';
 import { runJob, type RunnerParts } from '../../src/scheduler/job-runner.ts';
 import { FakeSource, FakeTarget, spec, type Transaction } from '../support/fake-world.ts';
+import { sampleJob } from '../support/sample-job.ts';
 
 const [T1, T2] = [spec('t1'), spec('t2')];
 const log = pino({ level: 'silent' });
@@ -27,27 +28,12 @@ afterEach(() => {
 const openCatalog = (): Promise<Catalog> =>
   Catalog.open({ directory, keyFile: path.join(directory, 'key'), taskHistoryMax: 1000 });
 
-const newJob = (position: Job['position']): Job => ({
-  id: 1,
-  name: 'j',
-  definer: 'root',
-  comment: '',
-  sourceType: 'MYSQL',
-  sourceProperties: { snapshot_split_size: '4' },
-  targetDatabase: 'd',
-  targetProperties: {},
-  jobProperties: {},
-  createTimeMs: 1,
-  status: 'PENDING',
-  succeedTaskCount: 0,
-  failedTaskCount: 0,
-  canceledTaskCount: 0,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  tables: [T1, T2],
-  snapshotPending: true,
-  epoch: 1,
-  ...(position === undefined ? {} : { position }),
-});
+const newJob = (position: Job['position']): Job =>
+  sampleJob({
+    sourceProperties: { snapshot_split_size: '4' },
+    tables: [T1, T2],
+    ...(position === undefined ? {} : { position }),
+  });
 
 class World {
   readonly source = new FakeSource([T1, T2]);

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Catalog } from '../../src/catalog/catalog.ts';
 import type { Job } from '../../src/model/job.ts';
 import { Scheduler, type RunnerEvents, type Runners } from '../../src/scheduler/scheduler.ts';
+import { sampleJob } from '../support/sample-job.ts';
 
 /** Runners that do nothing by themselves; a test ends them. */
 class HeldRunners implements Runners {
@@ -24,26 +25,7 @@ class HeldRunners implements Runners {
   }
 }
 
-const job: Job = {
-  id: 1,
-  name: 'j',
-  definer: 'root',
-  comment: '',
-  sourceType: 'MYSQL',
-  sourceProperties: {},
-  targetDatabase: 'd',
-  targetProperties: {},
-  jobProperties: {},
-  createTimeMs: 1,
-  status: 'PENDING',
-  succeedTaskCount: 0,
-  failedTaskCount: 0,
-  canceledTaskCount: 0,
-  statistic: { scannedRows: 0, loadBytes: 0 },
-  tables: [],
-  snapshotPending: true,
-  epoch: 1,
-};
+const job = sampleJob();
 
 let directory: string;
 let catalog: Catalog;
