@@ -1,19 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DorisSink } from '../../src/sink/doris-sink.ts';
-import type { LoadBody } from '../../src/encode/batch.ts';
 import { FakeStreamLoad } from '../support/fake-stream-load.ts';
+import { linesOf, OPTIONS } from '../support/load-lines.ts';
 
-const OPTIONS = { strictMode: true, maxFilterRatio: 0, sequence: 77 };
 const never = new AbortController().signal;
-
-function linesOf(rows: number): LoadBody {
-  const body = Array.from({ length: rows }, (_, i) =>
-    Buffer.from(`${JSON.stringify({ id: i, v: 'x'.repeat(10), __DORIS_DELETE_SIGN__: 0 })}\n`),
-  );
-  const bytes = body.reduce((sum, line) => sum + line.length, 0);
-  const table = { schema: 's', name: 'source_t', target: 't', columns: [], key: ['id'] };
-  return { table, body, bytes, rows };
-}
 
 let doris: FakeStreamLoad;
 beforeEach(async () => {
