@@ -1,21 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import fc from 'fast-check';
 import { DorisSink, type DorisSinkOptions, type LoadRetry } from '../../src/sink/doris-sink.ts';
-import type { LoadBody } from '../../src/encode/batch.ts';
 import { FakeStreamLoad, type BackendAct, type FrontendAct } from '../support/fake-stream-load.ts';
+import { linesOf, OPTIONS } from '../support/load-lines.ts';
 
-const OPTIONS = { strictMode: true, maxFilterRatio: 0, sequence: 77 };
 const never = new AbortController().signal;
 const PASSWORD = 'p@ss/word';
-
-function linesOf(rows: number, width = 10): LoadBody {
-  const body = Array.from({ length: rows }, (_, i) =>
-    Buffer.from(`${JSON.stringify({ id: i, v: 'x'.repeat(width), __DORIS_DELETE_SIGN__: 0 })}\n`),
-  );
-  const bytes = body.reduce((sum, line) => sum + line.length, 0);
-  const table = { schema: 's', name: 'source_t', target: 't', columns: [], key: ['id'] };
-  return { table, body, bytes, rows };
-}
 
 let doris: FakeStreamLoad;
 let retries: LoadRetry[];
@@ -33,7 +23,6 @@ function open(options: Partial<DorisSinkOptions> = {}): DorisSink {
     user: 'root',
     password: PASSWORD,
     retryMs: 5_000,
-    quietMs: 0,
     backoff: { firstMs: 1, maxMs: 8 },
     onRetry: (retry) => retries.push(retry),
     ...options,
