@@ -1,94 +1,141 @@
 /**
- * A copy of a Postgres table to load bytes, beside `pg` rows and JSON.stringify, which is what one writes first: rows per
- * second of this process' CPU time, the two in turn on the same server. `npx tsx integration/bench/copy.ts [rows] [rounds]`.
+ * A table of Postgres read whole: ours, from the socket to load bodies with one row for each key, beside `pg-cursor` with JSON.stringify
+ * of every row, which is what one writes first; same server, in turn, each in a process of its own, rows for each second of that
+ * whole process' CPU, its start and its garbage collector's threads included.
  *
- * The other way fetches 1000 rows at a time from a cursor of SQL (`pg-cursor` does the same by the extended protocol;
- * decoding and printing, which is where the time goes, are `pg`'s in both).
+ *     npm run bench -- copy, or npx tsx integration/bench/copy.ts [rows] [rounds]
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import Cursor from 'pg-cursor';
 import { Batch } from '../../src/encode/batch.ts';
 import { PostgresSource } from '../../src/source/postgres/postgres-source.ts';
 import { startPostgres } from '../servers.ts';
-import { ALL_TABLES, benchTable } from './postgres-table.ts';
+import { ALL_TABLES, benchTable, median } from './postgres-table.ts';
 
-const rows = Number(process.argv[2] ?? 500_000);
-const rounds = Number(process.argv[3] ?? 3);
+/** What a job reads by (`src/scheduler/snapshot-phase.ts`). */
+const SPLIT_ROWS = 40_960;
+const LIMIT = { rowsMax: 500_000, bytesMax: 10 << 20, ageMs: 1000, idleMs: 1000 };
+/** Rows of one read of the cursor, as `pg-query-stream` asks for; a thousand cost it a twentieth more, ten thousand a half. */
+const CURSOR_ROWS = 100;
 
-interface Measure {
+interface Login {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+}
+
+interface Output {
   readonly rows: number;
   readonly bytes: number;
+}
+
+interface Result extends Output {
   readonly cpuSeconds: number;
   readonly wallSeconds: number;
+  readonly rssMegabytes: number;
 }
 
-async function measure(run: () => Promise<{ rows: number; bytes: number }>): Promise<Measure> {
-  const wall = performance.now();
-  const cpu = process.cpuUsage();
-  const done = await run();
-  const used = process.cpuUsage(cpu);
-  return {
-    ...done,
-    cpuSeconds: (used.user + used.system) / 1e6,
-    wallSeconds: (performance.now() - wall) / 1000,
-  };
-}
+const READERS: Readonly<Record<string, (login: Login) => Promise<Output>>> = {
+  ours: readOurs,
+  'pg-cursor': readCursor,
+};
 
-function print(name: string, m: Measure): void {
-  const [cpu, wall] = [m.rows / m.cpuSeconds / 1000, m.rows / m.wallSeconds / 1000];
-  console.log(
-    `${name.padEnd(28)} ${m.cpuSeconds.toFixed(2)} s CPU  ${cpu.toFixed(0)} k rows/s CPU  ${wall.toFixed(0)} k rows/s wall  ${(m.bytes / 1e6).toFixed(0)} MB`,
-  );
-}
-
-await using server = await startPostgres({ version: 15 });
-await server.query(benchTable('t', rows));
-await server.query('VACUUM ANALYZE t');
-const { host, port, user, password, database } = server;
-
-async function copy(): Promise<{ rows: number; bytes: number }> {
-  const target = { host, port, user, password, database };
+async function readOurs(target: Login): Promise<Output> {
   await using source = await PostgresSource.open({ jobId: 1, schema: 'public', target });
   const [table] = await source.preflight(ALL_TABLES);
   if (table === undefined) throw new Error('no table');
   const batch = new Batch();
-  const limit = { rowsMax: 50_000, bytesMax: 12 << 20, ageMs: 1000, idleMs: 1000 };
-  const signal = AbortSignal.timeout(600_000);
-  const total = { rows: 0, bytes: 0 };
-  let split = await source.nextSplit(table, 40_960, undefined);
+  const { signal } = new AbortController();
+  let [rows, bytes] = [0, 0];
+  let split = await source.nextSplit(table, SPLIT_ROWS, undefined);
   while (split !== undefined) {
     await using reader = await source.readSplit(table, split);
     for (let done = false; !done;) {
-      done = await reader.fill(batch, limit, signal);
+      done = await reader.fill(batch, LIMIT, signal);
       for (const body of batch.bodies()) {
-        total.rows += body.rows;
-        total.bytes += body.bytes;
+        rows += body.rows;
+        bytes += body.bytes;
       }
       batch.reset();
     }
-    split = await source.nextSplit(table, 40_960, split);
+    split = await source.nextSplit(table, SPLIT_ROWS, split);
   }
-  return total;
+  return { rows, bytes };
 }
 
-async function cursor(): Promise<{ rows: number; bytes: number }> {
-  const client = await server.connect();
-  await client.query('BEGIN; DECLARE c CURSOR FOR SELECT * FROM t');
-  const total = { rows: 0, bytes: 0 };
+async function readCursor(login: Login): Promise<Output> {
+  const client = new pg.Client(login);
+  await client.connect();
+  const cursor = client.query(new Cursor<Record<string, unknown>>('SELECT * FROM t'));
+  let [rows, bytes] = [0, 0];
   for (;;) {
-    const { rows: found } = await client.query<Record<string, unknown>>('FETCH 1000 FROM c');
+    const found = await cursor.read(CURSOR_ROWS);
     if (found.length === 0) break;
     const lines = found.map((row) => JSON.stringify(row));
-    total.bytes += Buffer.from(`${lines.join('\n')}\n`).length;
-    total.rows += found.length;
+    bytes += Buffer.from(`${lines.join('\n')}\n`).length;
+    rows += found.length;
   }
   await client.end();
-  return total;
+  return { rows, bytes };
 }
 
-for (let round = 1; round <= rounds; round++) {
-  const ours = await measure(copy);
-  const theirs = await measure(cursor);
-  print('COPY to load bytes', ours);
-  print('pg cursor + JSON.stringify', theirs);
-  const ratio = ours.rows / ours.cpuSeconds / (theirs.rows / theirs.cpuSeconds);
-  console.log(`round ${round}: ${ratio.toFixed(1)} times the rows per CPU second`);
+async function child(name: string, login: Login): Promise<void> {
+  const startMs = performance.now();
+  const output = await READERS[name]!(login);
+  const wallSeconds = (performance.now() - startMs) / 1000;
+  const { user, system } = process.cpuUsage();
+  const rssMegabytes = process.resourceUsage().maxRSS / 1024;
+  const result: Result = {
+    ...output,
+    cpuSeconds: (user + system) / 1e6,
+    wallSeconds,
+    rssMegabytes,
+  };
+  console.log(JSON.stringify(result));
+  process.exit(0);
 }
+
+async function measure(name: string, login: Login): Promise<Result> {
+  const args = [...process.execArgv, fileURLToPath(import.meta.url), name, JSON.stringify(login)];
+  const run = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [output] = await Promise.all([text(run.stdout), once(run, 'exit')]);
+  return JSON.parse(output) as Result;
+}
+
+async function main(rows: number, rounds: number): Promise<void> {
+  await using server = await startPostgres({ version: 15 });
+  console.log(`Postgres ${server.version}: writing ${rows} rows`);
+  await server.query(benchTable('t', rows));
+  await server.query('VACUUM ANALYZE t');
+  const { host, port, user, password, database } = server;
+  const login: Login = { host, port, user, password, database };
+  const ratios: number[] = [];
+  for (let round = 1; round <= rounds; round++) {
+    const cpu = new Map<string, number>();
+    for (const name of Object.keys(READERS)) {
+      const result = await measure(name, login);
+      if (result.rows !== rows) throw new Error(`${name} read ${result.rows} of ${rows} rows`);
+      cpu.set(name, result.cpuSeconds);
+      console.log(
+        `round ${round}  ${name.padEnd(10)} ${result.cpuSeconds.toFixed(2)} s CPU  ${Math.round(rows / result.cpuSeconds / 1000)} k rows/s CPU  ` +
+          `${Math.round(rows / result.wallSeconds / 1000)} k rows/s wall  ${Math.round(result.bytes / 1e6)} MB out  ` +
+          `${Math.round(result.rssMegabytes)} MB RSS`,
+      );
+    }
+    ratios.push(cpu.get('pg-cursor')! / cpu.get('ours')!);
+    console.log(
+      `round ${round}  ours is ${ratios.at(-1)!.toFixed(2)} x pg-cursor + JSON.stringify`,
+    );
+  }
+  console.log(`median of ${rounds} rounds: ${median(ratios).toFixed(2)} x`);
+}
+
+const [first, second] = process.argv.slice(2);
+if (first !== undefined && first in READERS) await child(first, JSON.parse(second!) as Login);
+else await main(Number(first ?? 2_000_000), Number(second ?? 3));

@@ -23,3 +23,10 @@ export function benchRows(from: number, to: number): string {
       CASE WHEN i % 20 = 0 THEN NULL ELSE rpad('remark ' || i, 61, ' and so on') END
     FROM generate_series(${from}, ${to}) i`;
 }
+
+/** The middle one, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
