@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
+import { timeZone, UTC } from '../src/lib/time-zone.ts';
 import type { TableSpec } from '../src/model/table.ts';
 import { BinlogParser } from '../src/source/mysql/binlog-event.ts';
 import { loadZstd } from '../src/source/mysql/compression.ts';
+import { MysqlConnection } from '../src/source/mysql/mysql-connection.ts';
 import { createRowCodec } from '../src/source/mysql/row-codec.ts';
 import type { RowChange } from '../src/source/mysql/rows-event.ts';
+import { serverZone } from '../src/source/mysql/server-zone.ts';
 import { createSnapshotCodec } from '../src/source/mysql/snapshot-codec.ts';
 import type { TableMap } from '../src/source/mysql/table-map.ts';
 import { mysqlToDoris } from '../src/typemap/mysql-to-doris.ts';
@@ -22,6 +25,35 @@ type Values = ReadonlyMap<number, string>;
 const OWN_SERVER = ['--binlog-row-metadata=MINIMAL'];
 
 const FORMS = ['generated', 'interpreted'] as const;
+
+/** The zone of the servers' machine. */
+const MACHINE_ZONE = 'America/New_York';
+
+/** Moments in UTC, around changes of clocks, and what clocks show then. */
+const MOMENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'America/New_York': {
+    '1970-01-01 00:00:01.000': '1969-12-31 19:00:01.000',
+    '2024-03-10 06:59:59.999': '2024-03-10 01:59:59.999',
+    '2024-03-10 07:00:00.000': '2024-03-10 03:00:00.000',
+    '2024-11-03 05:30:00.500': '2024-11-03 01:30:00.500',
+    '2024-11-03 06:30:00.500': '2024-11-03 01:30:00.500',
+    '2038-01-19 03:14:07.999': '2038-01-18 22:14:07.999',
+  },
+  'Europe/Berlin': {
+    '1970-01-01 00:00:01.000': '1970-01-01 01:00:01.000',
+    '2024-03-31 00:59:59.000': '2024-03-31 01:59:59.000',
+    '2024-03-31 01:00:00.000': '2024-03-31 03:00:00.000',
+    '2024-10-27 00:59:59.001': '2024-10-27 02:59:59.001',
+    '2024-10-27 01:00:00.001': '2024-10-27 02:00:00.001',
+  },
+  'Asia/Shanghai': {
+    '1991-09-14 16:59:59.999': '1991-09-15 01:59:59.999',
+    '1991-09-14 17:00:00.000': '1991-09-15 01:00:00.000',
+    '2024-02-29 16:00:00.000': '2024-03-01 00:00:00.000',
+  },
+  '-03:30': { '2024-01-01 03:29:59.999': '2023-12-31 23:59:59.999' },
+  UTC: { '2024-02-29 23:59:59.123': '2024-02-29 23:59:59.123' },
+};
 
 /**
  * Every type, with the values at its edges, goes both roads: the text of a SELECT, and the log as an insert, an update and
@@ -37,7 +69,9 @@ describe.each(['mysql', 'mariadb'] as const)('values of %s', (kind) => {
   beforeAll(async () => {
     if (!available(kind)) return;
     await loadZstd();
+    vi.stubEnv('TZ', MACHINE_ZONE);
     server = await (kind === 'mysql' ? startMysql : startMariadb)(OWN_SERVER);
+    vi.unstubAllEnvs();
     connection = await server.connect({ charset: 'utf8mb4', rowsAsArray: true });
     await connection.query("SET time_zone = '+00:00', sql_mode = ''");
     await connection.query('CREATE DATABASE types');
@@ -60,6 +94,12 @@ describe.each(['mysql', 'mariadb'] as const)('values of %s', (kind) => {
       await connection.query(`DELETE FROM types.t${i}`);
       for (const sql of one.after ?? []) await connection.query(sql);
     }
+    await connection.query(
+      'CREATE TABLE types.moments (id INT PRIMARY KEY, v TIMESTAMP(3) NULL, w INT)',
+    );
+    const moments = Object.values(MOMENTS).flatMap((zone) => Object.keys(zone));
+    const rows = [...moments, '0000-00-00 00:00:00'].map((text, id) => `(${id}, '${text}', 0)`);
+    await connection.query(`INSERT INTO types.moments VALUES ${rows.join()}, (99, NULL, 0)`);
     await connection.query('FLUSH BINARY LOGS');
   });
 
@@ -81,6 +121,48 @@ describe.each(['mysql', 'mariadb'] as const)('values of %s', (kind) => {
       }
     },
   );
+
+  test.runIf(available(kind)).each(Object.keys(MOMENTS))(
+    'moments by the clocks of %s are one text on both roads, the hour that comes twice too',
+    async (name) => {
+      const spec = await describeTable(connection, 'moments');
+      const zone = timeZone(name)!;
+      const all = Object.values(MOMENTS).flatMap((moments) => Object.keys(moments));
+      for (const form of FORMS) {
+        const snapshot = await readSnapshot(connection, spec, form, zone);
+        expect(readLog(server, spec, 'insert', form, zone)).toEqual(snapshot);
+        for (const [utc, local] of Object.entries(MOMENTS[name]!)) {
+          expect(snapshot.get(all.indexOf(utc)), utc).toBe(`"${local}"`);
+        }
+        expect([snapshot.get(all.length), snapshot.get(99)]).toEqual(['null', 'null']);
+        if (name !== MACHINE_ZONE) continue;
+        await connection.query("SET time_zone = 'SYSTEM'");
+        const [rows] = await connection.query('SELECT id, v FROM types.moments WHERE v > 0');
+        await connection.query("SET time_zone = '+00:00'");
+        for (const [id, text] of rows as [number, string][]) {
+          expect(snapshot.get(id)).toBe(`"${text}"`);
+        }
+      }
+    },
+  );
+
+  test.runIf(available(kind))("the server's own zone is the one that its clocks show", async () => {
+    const { host, port, user, password } = server;
+    await using asking = await MysqlConnection.open({
+      host,
+      port,
+      user,
+      password,
+      tls: { mode: 'disable' },
+    });
+    expect((await serverZone(asking, 'MySQL')).name).toBe(MACHINE_ZONE);
+    try {
+      await connection.query("SET GLOBAL time_zone = '+05:30'");
+      expect((await serverZone(asking, 'MySQL')).name).toBe('+05:30');
+    } finally {
+      await connection.query("SET GLOBAL time_zone = 'SYSTEM'");
+    }
+  });
 });
 
 /** Numbers whose text the servers and we lay out each in our own way: any bits at all must come out the same. */
@@ -151,9 +233,10 @@ async function readSnapshot(
   connection: Connection,
   spec: TableSpec,
   form: (typeof FORMS)[number],
+  zone = UTC,
 ): Promise<Values> {
   const batch = new Batch();
-  await fillFromSelect(connection, spec, form, batch);
+  await fillFromSelect(connection, spec, form, batch, zone);
   return valuesOf(batch);
 }
 
@@ -162,8 +245,9 @@ async function fillFromSelect(
   spec: TableSpec,
   form: (typeof FORMS)[number],
   batch: Batch,
+  zone = UTC,
 ): Promise<void> {
-  const codec = createSnapshotCodec(spec, form);
+  const codec = createSnapshotCodec(spec, zone, form);
   const [rows] = await connection.query({
     sql: `SELECT ${codec.select} FROM types.${spec.name} ORDER BY id`,
     typeCast: (field) => field.buffer(),
@@ -189,9 +273,10 @@ function readLog(
   spec: TableSpec,
   change: RowChange,
   form: (typeof FORMS)[number],
+  zone = UTC,
 ): Values {
   const batch = new Batch();
-  fillFromLog(server, spec, change, form, batch);
+  fillFromLog(server, spec, change, form, batch, zone);
   return valuesOf(batch);
 }
 
@@ -202,6 +287,7 @@ function fillFromLog(
   change: RowChange,
   form: (typeof FORMS)[number],
   batch: Batch,
+  zone = UTC,
 ): void {
   const maps = new Map<number, TableMap>();
   for (const event of logEvents(server.dataDir!)) {
@@ -209,7 +295,7 @@ function fillFromLog(
     if (event.kind !== 'rows' || event.change !== change) continue;
     const map = maps.get(event.tableId)!;
     if (map.table !== spec.name) continue;
-    createRowCodec(spec, map, form).write(event, batch.table(spec));
+    createRowCodec(spec, map, zone, form).write(event, batch.table(spec));
   }
 }
 

@@ -106,29 +106,54 @@ describe.runIf(available('mariadb'))('tables of MariaDB', () => {
     expect(rows.map(({ id }) => Number(id))).toEqual([1, 2, 4]);
   });
 
-  test('have moments in UTC by both roads, whatever the zone of the server and of who writes', async () => {
+  test("have moments by the clocks of the job's zone on both roads; the server's own is kept when the server gets another", async () => {
     await world.mysql.query("SET GLOBAL time_zone = '+05:30'");
     try {
       const place = await world.place(
         `CREATE TABLE t (id INT PRIMARY KEY, ts TIMESTAMP(1) NULL, dt DATETIME); ${wallClockTwice(0)};
-         SET time_zone = DEFAULT; INSERT INTO t VALUES (9, '2024-01-01 05:30:00', '2024-01-01 05:30:00')`,
+         SET time_zone = DEFAULT; INSERT INTO t VALUES (8, '2024-01-01 05:30:00', '2024-01-01 05:30:00');
+         CREATE TABLE k (ts TIMESTAMP PRIMARY KEY)`,
+      );
+      const target = { 'table.t.target_table': 'berlin' };
+      const berlin = { ...target, server_time_zone: 'Europe/Berlin' };
+      await expect(place.createJob('zone', 't,k', berlin)).rejects.toThrow(
+        "table k: key column ts holds moments, and when the clocks of 'Europe/Berlin' are put back two of them look alike: " +
+          "set the source property server_time_zone to 'UTC' or to an offset like '+08:00'",
       );
       await place.createJob('zone', 't');
+      await place.createJob('berlin', 't', berlin);
       await place.same('t', { columns: 'id' });
-      await place.sql(wallClockTwice(2));
-      await place.same('t', { columns: 'id' });
-      const found = await world.rows(
-        `SELECT CONCAT_WS(' ', id, ts, dt) AS row_text FROM ${place.target}.t ORDER BY id`,
+      await world.mysql.query("SET GLOBAL time_zone = '-08:00'");
+      const [job] = await world.rows(
+        `select ExecuteSql from jobs("type"="insert") where Name = 'zone'`,
       );
-      const summer = '2024-10-27 00:30:00 2024-10-27 02:30:00';
-      const winter = '2024-10-27 01:30:00.5 2024-10-27 02:30:00';
-      expect(found.map((row) => String(row['row_text']))).toEqual([
-        `0 ${summer}`,
-        `1 ${winter}`,
-        `2 ${summer}`,
-        `3 ${winter}`,
-        '9 2024-01-01 00:00:00 2024-01-01 05:30:00',
-      ]);
+      expect(job!['ExecuteSql']).toContain("'server_time_zone'='+05:30'");
+      await world.run(`PAUSE JOB WHERE jobName = 'zone'`);
+      await world.run(`RESUME JOB WHERE jobName = 'zone'`);
+      await place.sql(wallClockTwice(2));
+      const texts = async (table: string): Promise<string[]> => {
+        const found = await world.rows(
+          `SELECT CONCAT_WS(' ', id, ts, dt) AS row_text FROM ${place.target}.${table} ORDER BY id`,
+        );
+        return found.map((row) => String(row['row_text']));
+      };
+      const dt = '2024-10-27 02:30:00';
+      for (const [table, summer, winter, eight] of [
+        ['t', '2024-10-27 06:00:00', '2024-10-27 07:00:00.5', '2024-01-01 05:30:00'],
+        ['berlin', '2024-10-27 02:30:00', '2024-10-27 02:30:00.5', '2024-01-01 01:00:00'],
+      ] as const) {
+        await vi.waitFor(
+          async () =>
+            expect(await texts(table)).toEqual([
+              `0 ${summer} ${dt}`,
+              `1 ${winter} ${dt}`,
+              `2 ${summer} ${dt}`,
+              `3 ${winter} ${dt}`,
+              `8 ${eight} 2024-01-01 05:30:00`,
+            ]),
+          { timeout: 20_000, interval: 100 },
+        );
+      }
     } finally {
       await world.mysql.query("SET GLOBAL time_zone = 'SYSTEM'");
     }

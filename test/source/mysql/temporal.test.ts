@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { UTC } from '../../../src/lib/time-zone.ts';
+import { timeZone, UTC } from '../../../src/lib/time-zone.ts';
 import {
   datetime2Put,
   isDate,
@@ -10,6 +10,7 @@ import {
   time2Put,
   timestamp2Put,
 } from '../../../src/source/mysql/temporal.ts';
+import { momentTextPut } from '../../../src/source/mysql/text-values.ts';
 
 const room = Buffer.alloc(64);
 const text = (end: number): string => room.toString('latin1', 3, end);
@@ -70,6 +71,9 @@ test('every negative TIME without a fraction is right', () => {
   }
 });
 
+const utcText = (seconds: number): string =>
+  new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ');
+
 const instant = fc.oneof(
   fc.integer({ min: 1, max: 2 ** 32 - 1 }),
   fc.constantFrom(951_782_400, 4_107_542_400),
@@ -82,7 +86,7 @@ test('a TIMESTAMP is the UTC clock of its second, in the old formats as well', (
       const source = Buffer.alloc(8);
       source.writeUInt32BE(seconds, 1);
       if (places > 0) source.writeUIntBE(stored, 5, FRACTION_BYTES[places]!);
-      const expected = `"${new Date(seconds * 1000).toISOString().slice(0, 19).replace('T', ' ')}${shown}"`;
+      const expected = `"${utcText(seconds)}${shown}"`;
       expect(text(timestamp2Put(places, never, UTC)(room, 3, source, 1))).toBe(expected);
       if (places === 0) source.writeUInt32LE(seconds, 1);
       else source.writeUIntBE(Number(shown.slice(1)), 5, FRACTION_BYTES[places]!);
@@ -90,6 +94,48 @@ test('a TIMESTAMP is the UTC clock of its second, in the old formats as well', (
     }),
     { numRuns: 1000 },
   );
+});
+
+test.each(['America/New_York', 'Asia/Shanghai', '-09:30', '+14:00'])(
+  'a TIMESTAMP by the clocks of %s is what Intl prints, from bytes and from text',
+  (name) => {
+    const zone = timeZone(name)!;
+    const parts = {
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+      hour: '2-digit',
+      minute: '2-digit',
+      second: '2-digit',
+    } as const;
+    const clocks = name.includes('/')
+      ? new Intl.DateTimeFormat('sv', { ...parts, timeZone: name })
+      : { format: (ms: number) => utcText(ms / 1000 + zone.offsetAt(0)) };
+    fc.assert(
+      fc.property(instant, micros, digits, (seconds, us, places) => {
+        const { stored, shown } = fraction(us, places);
+        const source = Buffer.alloc(8);
+        source.writeUInt32BE(seconds, 1);
+        if (places > 0) source.writeUIntBE(stored, 5, FRACTION_BYTES[places]!);
+        const expected = `"${clocks.format(seconds * 1000)}${shown}"`;
+        expect(text(timestamp2Put(places, never, zone)(room, 3, source, 1))).toBe(expected);
+        const printed = Buffer.from(`xx${utcText(seconds)}${shown}`);
+        const put = momentTextPut(places, never, zone);
+        expect(text(put(room, 3, printed, 2, printed.length))).toBe(expected);
+      }),
+      { numRuns: 1000 },
+    );
+  },
+);
+
+test('the zero TIMESTAMP is none in any zone', () => {
+  const zone = timeZone('Europe/Berlin')!;
+  let unheld = 0;
+  const note = (): void => void unheld++;
+  expect(text(timestamp2Put(0, note, zone)(room, 3, Buffer.alloc(5), 1))).toBe('null');
+  const printed = Buffer.from('0000-00-00 00:00:00.000');
+  expect(text(momentTextPut(3, note, zone)(room, 3, printed, 0, printed.length))).toBe('null');
+  expect(unheld).toBe(2);
 });
 
 const date = fc.date({
