@@ -1,27 +1,63 @@
+import { setImmediate as othersFirst } from 'node:timers/promises';
 import { ProxyError } from '../model/error.ts';
 import type { Condition, Operand, TvfQuery } from '../sql/tvf-query.ts';
 import type { Parameter } from './commands.ts';
+import { like } from './like.ts';
 
 type Row = readonly string[];
 /** A value in a comparison. Numbers come only from numeric literals and parameters. */
 type Value = string | number | null;
 
+/** Steps in one go: some milliseconds, for everybody's queries go through this thread. */
+const STEPS_AT_ONCE = 1_000_000;
+/** Of one LIKE: no text of ours needs them unless the pattern was made for it. */
+const LIKE_STEPS_MAX = 2_000_000;
+/** Of a whole query. */
+const QUERY_STEPS_MAX = 200_000_000;
+
+/** The query costs too much for this thread. */
+class TooCostly extends Error {}
+
+/** What the conditions of one query have cost so far. */
+class Evaluation {
+  readonly parameters: readonly Parameter[];
+  #steps = 0;
+
+  constructor(parameters: readonly Parameter[]) {
+    this.parameters = parameters;
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** @throws TooCostly */
+  spend(steps: number): void {
+    this.#steps += steps;
+    if (this.#steps > QUERY_STEPS_MAX) throw new TooCostly();
+  }
+}
+
 /**
  * Answers a query of the common shape over the table's rows, as Doris would over STRING columns: strings compare by their
- * UTF-8 bytes, a string and a number as DOUBLE, and what is NULL or no number is unknown (three-valued logic).
+ * UTF-8 bytes, a string and a number as DOUBLE, and what is NULL or no number is unknown (three-valued logic). Lets others have
+ * the thread every few milliseconds; undefined: its conditions cost more than they may here, and Doris should answer.
  *
  * @throws ProxyError STATEMENT when a parameter of LIMIT is no count.
  */
-export function answerTvfQuery(
+export async function answerTvfQuery(
   query: TvfQuery,
   rows: readonly Row[],
   parameters: readonly Parameter[],
-): readonly Row[] {
-  const { where } = query;
-  const selected = rows.filter(
-    (row) => where === undefined || holds(where, row, parameters) === true,
-  );
+): Promise<readonly Row[] | undefined> {
   const window = limitOf(query, parameters);
+  let selected: readonly Row[];
+  try {
+    selected = await selectRows(query.where, rows, new Evaluation(parameters));
+  } catch (error) {
+    if (error instanceof TooCostly) return undefined;
+    throw error;
+  }
   if (query.columns[0]?.source === 'count') {
     const counted = query.columns.map(() => String(selected.length));
     return [counted].slice(window.from, window.to);
@@ -30,6 +66,24 @@ export function answerTvfQuery(
   return sorted
     .slice(window.from, window.to)
     .map((row) => query.columns.map(({ source }) => row[Number(source)] ?? ''));
+}
+
+/** @throws TooCostly */
+async function selectRows(
+  where: Condition | undefined,
+  rows: readonly Row[],
+  evaluation: Evaluation,
+): Promise<readonly Row[]> {
+  if (where === undefined) return rows;
+  const selected: Row[] = [];
+  let pauseAt = STEPS_AT_ONCE;
+  for (const row of rows) {
+    if (holds(where, row, evaluation) === true) selected.push(row);
+    if (evaluation.steps < pauseAt) continue;
+    pauseAt = evaluation.steps + STEPS_AT_ONCE;
+    await othersFirst();
+  }
+  return selected;
 }
 
 function sortRows(rows: readonly Row[], orderBy: TvfQuery['orderBy']): readonly Row[] {
@@ -58,27 +112,29 @@ function limitOf(
 }
 
 /** `null` is unknown. */
-function holds(condition: Condition, row: Row, parameters: readonly Parameter[]): boolean | null {
-  const value = (operand: Operand): Value => valueOf(operand, row, parameters);
+function holds(condition: Condition, row: Row, evaluation: Evaluation): boolean | null {
+  const value = (operand: Operand): Value => valueOf(operand, row, evaluation.parameters);
+  evaluation.spend(1);
   switch (condition.kind) {
     case 'and':
     case 'or': {
       const decides = condition.kind === 'or';
-      const left = holds(condition.left, row, parameters);
+      const left = holds(condition.left, row, evaluation);
       if (left === decides) return decides;
-      const right = holds(condition.right, row, parameters);
+      const right = holds(condition.right, row, evaluation);
       if (right === decides) return decides;
       return left === null || right === null ? null : !decides;
     }
     case 'not':
-      return negate(holds(condition.operand, row, parameters));
+      return negate(holds(condition.operand, row, evaluation));
     case 'compare': {
       const order = compare(value(condition.left), value(condition.right));
       return order === null ? null : COMPARISONS[condition.operator](order);
     }
     case 'like':
-      return like(value(condition.operand), value(condition.pattern));
+      return isLike(value(condition.operand), value(condition.pattern), evaluation);
     case 'in':
+      evaluation.spend(condition.list.length);
       return isIn(value(condition.operand), condition.list.map(value));
     case 'isNull':
   }
@@ -122,8 +178,19 @@ function compare(left: Value, right: Value): number | null {
   return a === null || b === null ? null : a - b;
 }
 
+/** The order of the UTF-8 bytes, found at the first difference: most texts need no look beyond it. */
 function compareText(left: string, right: string): number {
-  return left === right ? 0 : Buffer.compare(Buffer.from(left), Buffer.from(right));
+  if (left === right) return 0;
+  const length = Math.min(left.length, right.length);
+  let at = 0;
+  while (at < length && left.charCodeAt(at) === right.charCodeAt(at)) at += 1;
+  if (at === length) return left.length - right.length;
+  return byteOrder(left.charCodeAt(at)) - byteOrder(right.charCodeAt(at));
+}
+
+/** UTF-16 has its surrogates, which stand for the highest characters, in front of U+E000. */
+function byteOrder(unit: number): number {
+  return unit >= 0xd8_00 && unit < 0xe0_00 ? unit + 0x1_00_00 : unit;
 }
 
 /** Doris' cast to DOUBLE: NULL when the text is no number. */
@@ -146,44 +213,11 @@ function isIn(operand: Value, list: readonly Value[]): boolean | null {
   return unknown ? null : false;
 }
 
-/** `%` any text, `_` any character, a backslash takes the next one as it is. Linear in text × pattern, without recursion. */
-function like(operand: Value, pattern: Value): boolean | null {
+/** @throws TooCostly */
+function isLike(operand: Value, pattern: Value, evaluation: Evaluation): boolean | null {
   if (operand === null || pattern === null) return null;
-  const text = Array.from(String(operand));
-  const parts = likeParts(String(pattern));
-  let [at, part] = [0, 0];
-  // Where the last `%` stands and how much of the text it has taken: on a mismatch it takes one more.
-  let [anyPart, anyAt] = [-1, 0];
-  while (at < text.length) {
-    const wanted = parts[part];
-    if (wanted === ANY_TEXT) {
-      [anyPart, anyAt] = [part, at];
-      part += 1;
-    } else if (wanted !== undefined && (wanted === ANY_CHARACTER || wanted === text[at])) {
-      at += 1;
-      part += 1;
-    } else if (anyPart >= 0) {
-      anyAt += 1;
-      [at, part] = [anyAt, anyPart + 1];
-    } else {
-      return false;
-    }
-  }
-  return parts.slice(part).every((rest) => rest === ANY_TEXT);
-}
-
-const ANY_TEXT = Symbol('%');
-const ANY_CHARACTER = Symbol('_');
-
-function likeParts(pattern: string): readonly (string | symbol)[] {
-  const parts: (string | symbol)[] = [];
-  let escaped = false;
-  for (const character of pattern) {
-    if (escaped) parts.push(character);
-    else if (character === '%') parts.push(ANY_TEXT);
-    else if (character === '_') parts.push(ANY_CHARACTER);
-    else if (character !== '\\') parts.push(character);
-    escaped = !escaped && character === '\\';
-  }
-  return parts;
+  const found = like(String(operand), String(pattern), LIKE_STEPS_MAX);
+  if (found === undefined) throw new TooCostly();
+  evaluation.spend(found.steps);
+  return found.matches;
 }
