@@ -3,10 +3,10 @@ import type { ProxyError } from '../src/model/error.ts';
 import type { Position } from '../src/model/offset.ts';
 import { PostgresSource } from '../src/source/postgres/postgres-source.ts';
 import { startPostgres } from './servers.ts';
-import { ALL, failure, PostgresFixture } from './support/postgres-fixture.ts';
+import { ALL, failure, POSTGRES_VERSIONS, PostgresFixture } from './support/postgres-fixture.ts';
 import { Replica } from './support/postgres-replica.ts';
 
-describe.each([15, 18] as const)('Postgres %i', (version) => {
+describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)(

@@ -6,11 +6,12 @@ import {
   copyOf,
   failure,
   lsnOf,
+  POSTGRES_VERSIONS,
   PostgresFixture,
 } from './support/postgres-fixture.ts';
 import { LIMIT, Replica } from './support/postgres-replica.ts';
 
-describe.each([15, 18] as const)('Postgres %i', (version) => {
+describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)(

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { Batch } from '../src/encode/batch.ts';
 import type { Position } from '../src/model/offset.ts';
-import { ALL, copyOf, failure, lsnOf, PostgresFixture } from './support/postgres-fixture.ts';
+import {
+  ALL,
+  copyOf,
+  failure,
+  lsnOf,
+  POSTGRES_VERSIONS,
+  PostgresFixture,
+} from './support/postgres-fixture.ts';
 import { LIMIT, Replica } from './support/postgres-replica.ts';
 
-describe.each([15, 18] as const)('Postgres %i', (version) => {
+describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)(

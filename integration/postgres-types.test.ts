@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { ColumnSpec, TableSpec } from '../src/model/table.ts';
-import { ALL, copyOf, failure, PostgresFixture } from './support/postgres-fixture.ts';
+import {
+  ALL,
+  copyOf,
+  failure,
+  POSTGRES_VERSIONS,
+  PostgresFixture,
+} from './support/postgres-fixture.ts';
+import { openSource } from '../src/source/open-source.ts';
 import { EDGES } from './support/type-cases-postgres.ts';
 import { Replica } from './support/postgres-replica.ts';
 
@@ -14,7 +21,7 @@ const EDGE_TYPES = `
   CREATE DOMAIN edge.ids AS integer[];
   CREATE TYPE edge.pair AS (a integer, b text);`;
 
-describe.each([15, 18] as const)('Postgres %i', (version) => {
+describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)('every type has the same bytes by COPY and by the log', async () => {
@@ -109,6 +116,109 @@ describe.each([15, 18] as const)('Postgres %i', (version) => {
     expect(of('bytea[]')[0]).toEqual(['3q0=', '', null]);
     await source.release();
   });
+
+  test.runIf(fixture.here)(
+    'moments are printed by the clocks of the job, the hour that comes twice too',
+    async () => {
+      const { host, port, user, password, database } = fixture.server;
+      await fixture.schema(
+        'zoned',
+        `CREATE TYPE span AS (at timestamptz, n int); CREATE TABLE keyed (at timestamptz PRIMARY KEY);
+         CREATE TABLE t (id int PRIMARY KEY, ts timestamptz, s timestamptz(0), a timestamptz[], r tstzrange, c span, w timestamp);
+         ALTER ROLE ${user} SET TimeZone = 'Asia/Shanghai'`,
+      );
+      const moments = [
+        '2024-11-03 05:30:00.5+00',
+        '2024-11-03 06:30:00.5+00',
+        '2024-03-10 07:00:00+00',
+        '1883-11-18 16:00:00+00',
+        '1991-09-14 16:59:59.999+00',
+      ];
+      const rows = moments.map(
+        (at, id) =>
+          `(${id}, '${at}', '${at}', '{"${at}"}', '["${at}",)', ROW('${at}', 1), '2024-11-03 01:30:00')`,
+      );
+      /** What clocks show, and the offset. */
+      const shown: Readonly<Record<string, readonly string[]>> = {
+        'America/New_York': [
+          '2024-11-03 01:30:00.5|-04',
+          '2024-11-03 01:30:00.5|-05',
+          '2024-03-10 03:00:00|-04',
+          '1883-11-18 11:03:58|-04:56:02',
+          '1991-09-14 12:59:59.999|-04',
+        ],
+        // Of the server: nothing else is said.
+        SYSTEM: [
+          '2024-11-03 13:30:00.5|+08',
+          '2024-11-03 14:30:00.5|+08',
+          '2024-03-10 15:00:00|+08',
+          '1883-11-19 00:05:43|+08:05:43',
+          '1991-09-15 01:59:59.999|+09',
+        ],
+        '-03:30': [
+          '2024-11-03 02:00:00.5|-03:30',
+          '2024-11-03 03:00:00.5|-03:30',
+          '2024-03-10 03:30:00|-03:30',
+          '1883-11-18 12:30:00|-03:30',
+          '1991-09-14 13:29:59.999|-03:30',
+        ],
+      };
+      for (const [zone, clocks] of Object.entries(shown)) {
+        const properties = {
+          jdbc_url: `jdbc:postgresql://${host}:${port}/`,
+          user,
+          database,
+          schema: 'zoned',
+          server_time_zone: zone,
+        };
+        fixture.job++;
+        const creating = await openSource('POSTGRES', properties, password, { jobId: fixture.job });
+        const found = await creating.findTimeZone();
+        expect(found).toBe(zone === 'SYSTEM' ? 'Asia/Shanghai' : zone);
+        const keyed = { ...ALL, include: ['keyed'] };
+        if (zone === '-03:30') expect(await creating.preflight(keyed)).toHaveLength(1);
+        else await expect(creating.preflight(keyed)).rejects.toThrow('key column at holds moments');
+        const tables = await creating.preflight({ ...ALL, include: ['t'] });
+        const from = await creating.safePosition();
+        await creating[Symbol.asyncDispose]();
+
+        await using source = await openSource(
+          'POSTGRES',
+          { ...properties, server_time_zone: found },
+          password,
+          { jobId: fixture.job },
+        );
+        await fixture.server.query(`INSERT INTO zoned.t VALUES ${rows.join()}`);
+        const [table] = tables as [TableSpec];
+        const snapshot = new Replica();
+        await snapshot.copy(source, tables, 7);
+        const streamed = new Replica();
+        await using stream = await source.openStream(tables, from);
+        await streamed.follow(stream, await source.latestPosition());
+        for (const replica of [snapshot, streamed]) {
+          expect(moments.map((_, id) => replica.row(table, id))).toEqual(
+            clocks.map((text, id) => {
+              const [clock, offset] = text.split('|') as [string, string];
+              return {
+                id,
+                ts: clock,
+                s: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/) as unknown,
+                a: [clock],
+                r: `["${clock}${offset}",)`,
+                c: `("${clock}${offset}",1)`,
+                w: '2024-11-03 01:30:00',
+              };
+            }),
+          );
+        }
+        expect([...streamed.rows(table)]).toEqual([...snapshot.rows(table)]);
+        await stream[Symbol.asyncDispose]();
+        await fixture.server.query('DELETE FROM zoned.t');
+        await source.release();
+      }
+      await fixture.server.query(`ALTER ROLE ${user} RESET TimeZone`);
+    },
+  );
 
   test.runIf(fixture.here)(
     'a value that Doris cannot hold stops the job and names the column',

@@ -64,7 +64,7 @@ export async function startMariadb(options: readonly string[] = []): Promise<Mys
  * nor options are asked for. `options` are the server's (`--wal_sender_timeout=3000`).
  */
 export async function startPostgres(
-  wanted: { readonly version?: 15 | 18; readonly options?: readonly string[] } = {},
+  wanted: { readonly version?: number; readonly options?: readonly string[] } = {},
 ): Promise<PostgresServer> {
   const options = wanted.options ?? [];
   const url = wanted.version === undefined ? givenUrl('postgres18', options) : undefined;

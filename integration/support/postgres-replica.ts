@@ -11,6 +11,8 @@ export const LIMIT: FillLimit = { rowsMax: 50_000, bytesMax: 32 << 20, ageMs: 20
  */
 export class Replica {
   readonly tables = new Map<string, Map<string, string>>();
+  /** Tables as they were to be recorded last. */
+  readonly noted = new Map<string, TableSpec>();
   loads = 0;
 
   rows(table: TableSpec): Map<string, string> {
@@ -69,8 +71,12 @@ export class Replica {
     const batch = new Batch();
     const fill = await stream.fill(batch, limit, AbortSignal.timeout(30_000));
     this.load(batch);
-    for (const table of fill.barrier?.tables ?? []) this.rows(table).clear();
-    stream.acknowledge(fill.barrier?.after ?? fill.to);
+    const { barrier } = fill;
+    if (barrier?.kind === 'truncate') for (const table of barrier.tables) this.rows(table).clear();
+    if (barrier?.kind === 'note')
+      for (const table of barrier.tables) this.noted.set(tableId(table), table);
+    stream.acknowledge(barrier?.after ?? fill.to);
+    if (barrier?.stop !== undefined) throw barrier.stop;
     return fill;
   }
 

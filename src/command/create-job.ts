@@ -128,9 +128,10 @@ export class JobCreator {
     const made: string[] = [];
     try {
       const position = await startPosition(source, tables, start);
+      const marked = (await source.mark?.(tables)) ?? tables;
       const job: Job = {
         ...draft,
-        tables,
+        tables: marked,
         ...(leftOut.length === 0 ? {} : { leftOut }),
         ...(position === undefined ? {} : { position }),
         sourceProperties: withFoundTables(draft.sourceProperties, tables),

@@ -29,8 +29,13 @@ export interface TableSpec {
   readonly columns: readonly ColumnSpec[];
   /** Primary-key columns in key order; those of a unique index where a table has no primary key. */
   readonly key: readonly string[];
-  /** MySQL: the name of that unique index. Absent: the primary key. */
+  /** The name of that unique index. Absent: the primary key. */
   readonly keyIndex?: string;
+  /**
+   * Postgres: which relations hold the table's rows, by oid, and a text that changes when the log may have missed changes of
+   * one. Absent: not recorded.
+   */
+  readonly parts?: Readonly<Record<string, string>>;
 }
 
 /** `schema.name`, as Doris' split ids and messages write a table. */

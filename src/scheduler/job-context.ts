@@ -117,6 +117,22 @@ export class JobContext {
     return written;
   }
 
+  /**
+   * Writes progress, and pauses the job for a reason that somebody must act on, both or neither.
+   *
+   * @throws ProxyError JOB_FENCED, always: the job is no longer this runner's.
+   */
+  async pause(change: (job: Job) => Job, reason: ProxyError): Promise<never> {
+    this.log.error({ err: reason }, 'job paused');
+    await this.change((job) => ({
+      ...change(job),
+      status: 'PAUSED',
+      failure: { code: 'CANNOT_RESUME_ERR', message: reason.message },
+      epoch: job.epoch + 1,
+    }));
+    throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused`, { cause: reason });
+  }
+
   /** Whether everything up to `position` is in Doris and on disk, so that the source may forget it. */
   async isDurable(position: Position): Promise<boolean> {
     const durable = this.catalog.job(this.jobId)?.position;

@@ -1,5 +1,7 @@
 import { Batch } from '../encode/batch.ts';
+import type { Job } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
+import { tableId } from '../model/table.ts';
 import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
 import type { JobContext } from './job-context.ts';
 import { runTask } from './task-journal.ts';
@@ -114,12 +116,21 @@ class StreamPhase {
   /** What must happen between two batches. It may happen twice after a crash: nothing was loaded in between. */
   async #pass(barrier: Barrier): Promise<void> {
     await this.#loading;
-    const job = this.#context.job();
-    for (const table of barrier.tables) {
-      await this.#context.target.truncate(job.targetDatabase, table.target);
+    const { after, kind, tables, stop } = barrier;
+    const { targetDatabase } = this.#context.job();
+    if (kind === 'truncate') {
+      for (const table of tables) await this.#context.target.truncate(targetDatabase, table.target);
     }
-    await this.#context.change((changed) => ({ ...changed, position: barrier.after }));
-    this.#position = barrier.after;
-    await this.#acknowledge(barrier.after);
+    const noted = new Map(kind === 'note' ? tables.map((table) => [tableId(table), table]) : []);
+    const pass = (job: Job): Job => ({
+      ...job,
+      position: after,
+      tables: job.tables.map((table) => noted.get(tableId(table)) ?? table),
+    });
+    // In one transaction: what is noted would not be found a second time.
+    if (stop !== undefined) await this.#context.pause(pass, stop);
+    await this.#context.change(pass);
+    this.#position = after;
+    await this.#acknowledge(after);
   }
 }

@@ -1,4 +1,5 @@
 import type { Batch } from '../encode/batch.ts';
+import type { ProxyError } from '../model/error.ts';
 import type { Position } from '../model/offset.ts';
 import type { SnapshotSplit } from '../model/job.ts';
 import type { TableSpec } from '../model/table.ts';
@@ -32,12 +33,17 @@ export interface FillLimit {
   readonly until?: Position;
 }
 
-/** Something in the log that must happen between two batches. */
+/**
+ * Something that must happen between two batches: `truncate` empties tables in Doris, `note` records the tables as they are
+ * given from now on.
+ */
 export interface Barrier {
-  readonly kind: 'truncate';
+  readonly kind: 'truncate' | 'note';
   readonly tables: readonly TableSpec[];
   /** Position after the barrier. */
   readonly after: Position;
+  /** The job is paused for this reason when the barrier is passed; when it is resumed, it goes on behind it. */
+  readonly stop?: ProxyError;
 }
 
 /** What a `fill` put into the batch: every change in `(position before, to]`. */
@@ -114,6 +120,12 @@ export interface Source extends AsyncDisposable {
   ): Promise<SnapshotSplit | undefined>;
 
   readSplit(table: TableSpec, split: SnapshotSplit): Promise<SplitReader>;
+
+  /**
+   * CREATE JOB, after the position was taken: the tables with what later shows whether the log told all that happened to them
+   * (`TableSpec.parts`). Absent: this source's log does.
+   */
+  mark?(tables: readonly TableSpec[]): Promise<readonly TableSpec[]>;
 
   openStream(tables: readonly TableSpec[], from: Position): Promise<ChangeStream>;
 

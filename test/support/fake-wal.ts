@@ -43,6 +43,7 @@ const SOURCE: SourceTable = {
   keyDeferrable: false,
   columns: [],
   key: ['id'],
+  parts: [],
 };
 
 export type Row =
@@ -123,7 +124,16 @@ export function fakeStream(
   for (const one of messages) queue.push(one);
   const confirmed: bigint[] = [];
   const encoder = new RowEncoder(TABLE, false);
-  const relations = new WalRelations([{ encoder, source: SOURCE }], false, (oid) =>
+  const watch = {
+    ownerOf: () => undefined,
+    isPart: () => Promise.resolve(false),
+    isWhole: () => true,
+    verify: nothing,
+    takeStop: () => undefined,
+    copy: () => Promise.resolve(undefined),
+    [Symbol.asyncDispose]: nothing,
+  };
+  const relations = new WalRelations([{ encoder, source: SOURCE }], watch, (oid) =>
     Promise.resolve(oid === 25 ? 'text' : `type ${oid}`),
   );
   const reader: StreamParts['reader'] = {
@@ -146,9 +156,6 @@ export function fakeStream(
     },
     fill: nothing,
   };
-  const stream = new PostgresChangeStream(
-    { reader, relations, reread, verify: nothing, ...parts },
-    from,
-  );
+  const stream = new PostgresChangeStream({ reader, relations, reread, watch, ...parts }, from);
   return { stream, confirmed };
 }

@@ -7,7 +7,9 @@ import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from
 import { Session, type PostgresTarget } from './connection.ts';
 import { parseLsn } from './lsn.ts';
 import { preflight, type SourceNames } from './preflight.ts';
-import { dropPublication, ensurePublication, publicationFindings } from './publication.ts';
+import { stampReader, stampsOf, withParts } from './part-stamp.ts';
+import { PartWatch } from './part-watch.ts';
+import { dropPublication, ensurePublication } from './publication.ts';
 import {
   checkSlot,
   createSlot,
@@ -20,8 +22,10 @@ import { RowReread } from './row-reread.ts';
 import { SharedSnapshot } from './shared-snapshot.ts';
 import { PostgresSplitReader } from './split-reader.ts';
 import { checkZone, sessionZone, zoneSetting } from './session-zone.ts';
+import { quoteTable } from './sql-text.ts';
 import { readTables, type SourceTable } from './table-catalog.ts';
-import { nextSplit, splitCopy } from './table-split.ts';
+import { gone } from './table-checks.ts';
+import { copiedColumns, nextSplit, splitCopy } from './table-split.ts';
 import { WalReader } from './wal-reader.ts';
 import { WalRelations, type KnownTable } from './wal-relations.ts';
 import { PostgresChangeStream } from './wal-stream.ts';
@@ -173,6 +177,17 @@ export class PostgresSource implements Source {
     );
   }
 
+  async mark(specs: readonly TableSpec[]): Promise<readonly TableSpec[]> {
+    const session = await this.#session();
+    const stampOf = await stampReader(session, this.#names.publication.name);
+    // A job that ends with its copy has no publication.
+    if (stampOf === undefined) return specs;
+    const known = await this.#knownTables(session, specs);
+    return known.map(({ encoder, source }) =>
+      withParts(encoder.spec, stampsOf(source.parts, stampOf)),
+    );
+  }
+
   async openStream(tables: readonly TableSpec[], from: Position): Promise<ChangeStream> {
     if (from.kind !== 'postgres') {
       throw new ProxyError('POSITION_LOST', 'the position is not one of a Postgres server');
@@ -180,7 +195,8 @@ export class PostgresSource implements Source {
     await this.#snapshot[Symbol.asyncDispose]();
     const session = await this.#session();
     const known = await this.#knownTables(session, tables);
-    await this.#verify(known);
+    const watch = this.#watch(known);
+    await watch.verify();
     await checkSlot(session, this.#names.slot, BigInt(from.lsn));
     const [timeout] = await session.rows<{ readonly ms: number }>(
       `SELECT setting::int AS ms FROM pg_settings WHERE name = 'wal_sender_timeout'`,
@@ -193,7 +209,7 @@ export class PostgresSource implements Source {
       from: BigInt(from.lsn),
       senderTimeoutMs: timeout?.ms ?? 0,
     });
-    const relations = new WalRelations(known, publication.own, (oid, modifier) =>
+    const relations = new WalRelations(known, watch, (oid, modifier) =>
       this.#typeName(oid, modifier),
     );
     const partitioned = new Set(known.filter((k) => k.source.kind === 'p').map((k) => k.encoder));
@@ -202,10 +218,7 @@ export class PostgresSource implements Source {
       giveBack: (free: Session) => this.#giveBack(free),
     };
     const reread = new RowReread(sessions, (encoder) => partitioned.has(encoder));
-    return new PostgresChangeStream(
-      { reader, relations, reread, verify: () => this.#verify(known) },
-      from,
-    );
+    return new PostgresChangeStream({ reader, relations, reread, watch }, from);
   }
 
   async release(): Promise<void> {
@@ -268,21 +281,17 @@ export class PostgresSource implements Source {
     });
   }
 
-  /** The tables are those that the stream was opened with, and the publication holds them. */
-  async #verify(known: readonly KnownTable[]): Promise<void> {
-    const session = await this.#session();
-    const oids = await session.rows<{ readonly oid: string }>(
-      `SELECT c.oid::int8 AS oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE c.oid = ANY ($1::oid[])`,
-      [known.map((k) => String(k.source.oid))],
-    );
-    const lost = known.find((k) => !oids.some((row) => Number(row.oid) === k.source.oid));
-    if (lost !== undefined) throw gone(lost.encoder.spec);
-    const tables = known.map((k) => k.source);
-    // Ours or not: by now it must be there.
-    const { name } = this.#names.publication;
-    const findings = await publicationFindings(session, { name, own: false }, tables);
-    if (findings.length > 0) throw new ProxyError('SOURCE_SETTING', findings.join('\n'));
+  #watch(known: readonly KnownTable[]): PartWatch {
+    return new PartWatch(known, {
+      publication: this.#names.publication,
+      session: () => this.#session(),
+      readPart: async ({ encoder }, part) => {
+        const session = await this.#take();
+        await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+        const sql = `COPY (SELECT ${copiedColumns(encoder.spec)} FROM ONLY ${quoteTable(part)}) TO STDOUT`;
+        return new PostgresSplitReader(session, encoder, sql, () => this.#giveBack(session));
+      },
+    });
   }
 
   async #typeName(oid: number, modifier: number): Promise<string> {
@@ -339,12 +348,4 @@ async function currentLsn(session: Session): Promise<bigint> {
     `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn`,
   );
   return parseLsn(row?.lsn ?? '0/0');
-}
-
-function gone(spec: TableSpec): ProxyError {
-  return new ProxyError(
-    'SOURCE_DDL',
-    `table ${tableId(spec)} does not exist any more: it was dropped, renamed or moved to another schema. ` +
-      'Drop the job and create it again.',
-  );
 }

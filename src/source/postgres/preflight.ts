@@ -60,9 +60,11 @@ export async function preflight(
   if (wanted.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
   }
+  const server = await readServer(session, names);
   const ofTables = [
     ...excludeFindings(wanted, selection),
     ...tableFindings(wanted),
+    ...generatedKeyFindings(wanted, server.version),
     ...zoneFindings(wanted, names.zone),
   ];
   const sound = wanted.filter((table) => reasonsFor(table, ofTables).length === 0);
@@ -70,7 +72,7 @@ export async function preflight(
   const tables = skips ? sound : wanted;
   const findings = [
     ...(skips ? [] : ofTables),
-    ...(await serverFindings(session, names)),
+    ...serverFindings(server),
     ...(await resourceFindings(session, names, tables)),
   ];
   const [first] = findings;
@@ -122,7 +124,7 @@ function tableFindings(tables: readonly SourceTable[]): Finding[] {
   if (keyless.length > 0) {
     const list = keyless.map((t) => t.name).join(', ');
     const text = `The following tables do not have primary key defined: ${list}`;
-    const reason = 'it has no primary key';
+    const reason = 'it has no primary key, and no unique index over columns that are NOT NULL';
     findings.push({ code: 'SOURCE_TABLE', text, tables: keyless, reason });
   }
   about(
@@ -132,16 +134,17 @@ function tableFindings(tables: readonly SourceTable[]): Finding[] {
   );
   for (const table of tables) {
     if (table.key.length === 0 || table.identityLacks.length === 0) continue;
-    findings.push({
-      code: 'SOURCE_TABLE',
-      text: `the replica identity of ${table.identityLacks.join(', ')} does not hold the primary key (${table.key.join(', ')}): ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL`,
-      tables: [table],
-    });
+    findings.push({ code: 'SOURCE_TABLE', text: identityText(table), tables: [table] });
   }
   about(
     tables.filter((t) => t.unlogged),
     'SOURCE_TABLE',
     'unlogged and temporary tables are not in the log',
+  );
+  about(
+    tables.filter((t) => !t.unlogged && t.parts.some((part) => !part.logged)),
+    'SOURCE_TABLE',
+    'partitions that are unlogged or foreign tables are not in the log',
   );
   about(
     tables.filter((t) => !t.readable),
@@ -176,15 +179,50 @@ function zoneFindings(tables: readonly SourceTable[], name: string): Finding[] {
   });
 }
 
-async function serverFindings(session: Session, names: SourceNames): Promise<Finding[]> {
-  const [server] = await session.rows<{
-    readonly version: number;
-    readonly wal_level: string;
-    readonly replication: boolean;
-    readonly slots_free: boolean;
-    readonly senders: number;
-    readonly user: string;
-  }>(
+/**
+ * Why the server would not log old keys, and the statements that make it: for each partition, because each logs by its own
+ * replica identity. Without a primary key and with the default identity it even refuses UPDATE and DELETE once the table is published.
+ */
+function identityText({ schema, name, key, keyIndex, identityLacks }: SourceTable): string {
+  const columns = key.join(', ');
+  if (keyIndex === undefined) {
+    const relations = identityLacks.map((lack) => lack.relation).join(', ');
+    return `the replica identity of ${relations} does not hold the primary key (${columns}): ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL`;
+  }
+  const cures = identityLacks.map(({ relation, index }) =>
+    index === null
+      ? `ALTER TABLE ${relation} REPLICA IDENTITY FULL`
+      : `ALTER TABLE ${relation} REPLICA IDENTITY USING INDEX ${index}`,
+  );
+  return (
+    `table ${tableId({ schema, name })} has no primary key; its unique index ${keyIndex} (${columns}) can be the key ` +
+    `once the server logs it: ${cures.join('; ')}`
+  );
+}
+
+/** A generated column is in the log since Postgres 18 only, and without the key a change cannot be told to Doris. */
+function generatedKeyFindings(tables: readonly SourceTable[], version: number): Finding[] {
+  if (version >= 180_000) return [];
+  return tables.flatMap((table): Finding[] => {
+    const generated = table.columns.filter((c) => c.generated && table.key.includes(c.name));
+    if (generated.length === 0) return [];
+    const list = generated.map((c) => c.name).join(', ');
+    const text = `the key of ${tableId(table)} has generated columns (${list}), which Postgres before 18 does not log`;
+    return [{ code: 'SOURCE_TABLE', text, tables: [table] }];
+  });
+}
+
+interface Server {
+  readonly version: number;
+  readonly wal_level: string;
+  readonly replication: boolean;
+  readonly slots_free: boolean;
+  readonly senders: number;
+  readonly user: string;
+}
+
+async function readServer(session: Session, names: SourceNames): Promise<Server> {
+  const [server] = await session.rows<Server>(
     `SELECT current_setting('server_version_num')::int AS version, current_setting('wal_level') AS wal_level,
             current_setting('max_wal_senders')::int AS senders, current_user::text AS user,
             (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1)
@@ -194,7 +232,10 @@ async function serverFindings(session: Session, names: SourceNames): Promise<Fin
               AS replication`,
     [names.slot],
   );
-  if (server === undefined) return [];
+  return server!;
+}
+
+function serverFindings(server: Server): Finding[] {
   const findings: Finding[] = [];
   const add = (wrong: boolean, code: FailureCode, text: string): void => {
     if (wrong) findings.push({ code, text });

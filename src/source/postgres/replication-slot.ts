@@ -75,14 +75,17 @@ export async function waitForVisibility(session: Session): Promise<void> {
       'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin',
     );
     if (BigInt(row?.xmin ?? '0') >= xmax) return;
-    if (Date.now() > until) {
-      throw new ProxyError(
-        'SOURCE_UNREACHABLE',
-        'transactions that were open when the replication slot was made have not ended; end them, or wait',
-      );
-    }
+    if (Date.now() > until) throw waitedTooLong('the replication slot was made');
     await sleep(POLL_MS);
   }
+}
+
+/** `what` was done, and older transactions hide what it must see. */
+export function waitedTooLong(what: string): ProxyError {
+  return new ProxyError(
+    'SOURCE_UNREACHABLE',
+    `transactions that were open when ${what} have not ended; end them (pg_stat_activity, pg_prepared_xacts), or wait`,
+  );
 }
 
 /**

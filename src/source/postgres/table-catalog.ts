@@ -1,6 +1,7 @@
 import type { ColumnSpec, TableSpec } from '../../model/table.ts';
 import { postgresToDoris, type PostgresType } from '../../typemap/postgres-to-doris.ts';
 import type { Session } from './connection.ts';
+import { readParts, type TablePart } from './table-parts.ts';
 
 /** A table as the server's catalog has it now. */
 export interface SourceTable {
@@ -10,15 +11,27 @@ export interface SourceTable {
   /** `r` table, `p` partitioned table. */
   readonly kind: string;
   readonly unlogged: boolean;
-  /** Partitions or the table itself that log other columns than the key (`i` without it, `n`). */
-  readonly identityLacks: readonly string[];
+  /** Partitions, or the table itself, whose replica identity does not hold the key. */
+  readonly identityLacks: readonly IdentityLack[];
   readonly readable: boolean;
   readonly owned: boolean;
   /** Row-level security hides rows from this user. */
   readonly filtered: boolean;
   readonly keyDeferrable: boolean;
   readonly columns: readonly SourceColumn[];
+  /** In the index's order; empty: nothing can be a key. */
   readonly key: readonly string[];
+  /** The unique index that stands in for a primary key. */
+  readonly keyIndex?: string;
+  readonly parts: readonly TablePart[];
+}
+
+/** A relation that logs no old keys, or others than the job's. */
+export interface IdentityLack {
+  /** Quoted, with its schema. */
+  readonly relation: string;
+  /** Quoted: its own unique index over the columns of the key, which could be its replica identity. */
+  readonly index: string | null;
 }
 
 export interface SourceColumn {
@@ -42,8 +55,9 @@ interface TableRow {
   readonly owned: boolean;
   readonly filtered: boolean;
   readonly key_deferrable: boolean;
-  readonly key: string[];
-  readonly lacks: string[];
+  readonly key: string[] | null;
+  readonly key_index: string | null;
+  readonly lacks: IdentityLack[];
 }
 
 interface ColumnRow {
@@ -61,38 +75,86 @@ interface ColumnRow {
   readonly element_name: string | null;
 }
 
+/** Names of the columns that index `i` keeps unique, in its order; what it merely carries (INCLUDE) is behind them. */
+const INDEX_COLUMNS = `
+  (SELECT array_agg(a.attname::text ORDER BY n.nth)
+   FROM unnest(i.indkey::int2[]) WITH ORDINALITY n(attnum, nth)
+   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = n.attnum
+   WHERE n.nth <= i.indnkeyatts)`;
+
+/**
+ * Whether no two rows, whole tables and all moments considered, have the same values in index `i`: not for a part of the rows
+ * or for expressions, not checked only at the commit, and of NULLs there may be many. A NOT NULL constraint can be
+ * unchecked (NOT VALID, since Postgres 18): the catalog calls the column NOT NULL all the same.
+ */
+const INDEX_IS_KEY = `
+  i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  AND NOT EXISTS (
+    SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY n(attnum, nth)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = n.attnum
+    WHERE n.nth <= i.indnkeyatts
+      AND (NOT a.attnotnull OR EXISTS (
+        SELECT FROM pg_constraint c WHERE c.conrelid = i.indrelid AND c.contype = 'n'
+          AND NOT c.convalidated AND a.attnum = ANY (c.conkey))))`;
+
+/**
+ * The key of each table of schema `$1`: its primary key, or the unique index that stands in for one. Of several the one that the server
+ * logs by already, then the one with the fewest columns, then the first by name: the same at every look.
+ */
+const KEYS = `
+  SELECT DISTINCT ON (i.indrelid) i.indrelid AS relation, x.relname AS name, i.indisprimary AS is_primary,
+         NOT i.indimmediate AS deferrable, ${INDEX_COLUMNS} AS columns
+  FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+  WHERE ${INDEX_IS_KEY} AND (i.indisprimary OR i.indimmediate) AND x.relnamespace = (
+    SELECT n.oid FROM pg_namespace n WHERE n.nspname = $1)
+  ORDER BY i.indrelid, i.indisprimary DESC, i.indisreplident DESC, i.indnkeyatts, x.relname`;
+
 /**
  * Ordinary and partitioned tables; a partition is read through its parent. `lacks` names the relations whose replica
  * identity does not hold the whole key, so that an UPDATE or DELETE could not be told to Doris: the table, or, because
  * a partition logs by its own identity, its leaves.
  */
 const TABLES = `
+  WITH keys AS (${KEYS})
   SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
          c.relpersistence <> 'p' AS unlogged,
          has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
          pg_has_role(c.relowner, 'USAGE') AS owned, row_security_active(c.oid) AS filtered,
-         EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate)
-           AS key_deferrable,
-         COALESCE((SELECT array_agg(a.attname::text ORDER BY k.nth)
-                   FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, nth), pg_attribute a
-                   WHERE i.indrelid = c.oid AND i.indisprimary AND k.nth <= i.indnkeyatts
-                     AND a.attrelid = c.oid AND a.attnum = k.attnum), '{}') AS key,
-         leaf.lacks
+         COALESCE(k.deferrable, false) AS key_deferrable, k.columns AS key,
+         CASE WHEN NOT k.is_primary THEN k.name END AS key_index, leaf.lacks
   FROM pg_class c
   JOIN pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN keys k ON k.relation = c.oid
   CROSS JOIN LATERAL (
-    SELECT COALESCE(array_agg(l.oid::regclass::text) FILTER (WHERE l.relreplident = 'n' OR l.relreplident = 'i'
-             AND EXISTS (SELECT FROM pg_index p, unnest(p.indkey::int2[]) WITH ORDINALITY k(attnum, nth)
-                         WHERE p.indrelid = l.oid AND p.indisprimary AND k.nth <= p.indnkeyatts
-                           AND NOT EXISTS (SELECT FROM pg_index r
-                                           WHERE r.indrelid = l.oid AND r.indisreplident
-                                             AND k.attnum = ANY (r.indkey::int2[])))), '{}') AS lacks
+    SELECT COALESCE(jsonb_agg(jsonb_build_object('relation', l.oid::regclass::text, 'index', (
+             SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+             WHERE i.indrelid = l.oid AND ${INDEX_IS_KEY} AND i.indimmediate AND ${INDEX_COLUMNS} = k.columns
+             ORDER BY x.relname LIMIT 1)) ORDER BY l.oid), '[]') AS lacks
     FROM pg_class l
-    WHERE l.oid = c.oid
-       OR c.relkind = 'p' AND l.relkind = 'r' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid))
+    WHERE (l.oid = c.oid
+           OR c.relkind = 'p' AND l.relkind = 'r' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+      AND l.relreplident <> 'f' AND NOT EXISTS (
+        SELECT FROM pg_index i
+        WHERE i.indrelid = l.oid AND ${INDEX_COLUMNS} @> k.columns
+          AND CASE l.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
   ) leaf
   WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   ORDER BY c.relname`;
+
+/** By the table's oid: the columns of each index that is, or could be, its key. */
+export async function readKeys(
+  session: Session,
+  tables: readonly number[],
+): Promise<ReadonlyMap<number, readonly (readonly string[])[]>> {
+  const rows = await session.rows<{ readonly relation: string; readonly columns: string[] }>(
+    `SELECT i.indrelid::int8 AS relation, ${INDEX_COLUMNS} AS columns FROM pg_index i
+     WHERE i.indrelid = ANY ($1::oid[]) AND ${INDEX_IS_KEY} AND (i.indisprimary OR i.indimmediate)`,
+    [tables.map(String)],
+  );
+  const keys = new Map<number, string[][]>(tables.map((oid) => [oid, []]));
+  for (const { relation, columns } of rows) keys.get(Number(relation))?.push(columns);
+  return keys;
+}
 
 /** Columns with their domains followed to the base type; a domain over a domain, and arrays of domains too. */
 const COLUMNS = `
@@ -124,6 +186,10 @@ export async function readTables(
   const found = await session.rows<TableRow>(TABLES, [schema]);
   const tables = names === undefined ? found : found.filter((t) => names.includes(t.name));
   const columns = await session.rows<ColumnRow>(COLUMNS, [tables.map((t) => t.oid)]);
+  const parts = await readParts(
+    session,
+    tables.map((t) => Number(t.oid)),
+  );
   const byTable = new Map<number, SourceColumn[]>();
   for (const column of columns) {
     const oid = Number(column.table_oid);
@@ -131,7 +197,15 @@ export async function readTables(
     if (list === undefined) byTable.set(oid, [sourceColumn(column)]);
     else list.push(sourceColumn(column));
   }
-  return tables.map((table) => ({
+  return tables.map((table) => sourceTable(table, byTable, parts));
+}
+
+function sourceTable(
+  table: TableRow,
+  columns: ReadonlyMap<number, readonly SourceColumn[]>,
+  parts: ReadonlyMap<number, readonly TablePart[]>,
+): SourceTable {
+  return {
     oid: Number(table.oid),
     schema: table.schema,
     name: table.name,
@@ -142,9 +216,11 @@ export async function readTables(
     owned: table.owned,
     filtered: table.filtered,
     keyDeferrable: table.key_deferrable,
-    key: table.key,
-    columns: byTable.get(Number(table.oid)) ?? [],
-  }));
+    key: table.key ?? [],
+    ...(table.key_index === null ? {} : { keyIndex: table.key_index }),
+    columns: columns.get(Number(table.oid)) ?? [],
+    parts: parts.get(Number(table.oid)) ?? [],
+  };
 }
 
 function sourceColumn(row: ColumnRow): SourceColumn {
@@ -187,5 +263,6 @@ export function tableSpec(
     comment: column.comment,
     ...(excluded.includes(column.name) ? { excluded: true } : {}),
   }));
-  return { schema: table.schema, name: table.name, target, columns, key: table.key };
+  const { schema, name, key, keyIndex } = table;
+  return { schema, name, target, columns, key, ...(keyIndex === undefined ? {} : { keyIndex }) };
 }

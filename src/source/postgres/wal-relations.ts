@@ -15,6 +15,21 @@ export interface KnownTable {
 /** `format_type` of the server. */
 export type TypeNamer = (oid: number, modifier: number) => Promise<string>;
 
+/** What {@link WalRelations} asks of the catalog; a PartWatch has it. */
+export interface Parts {
+  ownerOf(relation: number): KnownTable | undefined;
+  isWhole(table: KnownTable, relations: ReadonlySet<number>): boolean;
+  verify(): Promise<void>;
+  /** Whether a relation that nobody knows is a partition of one of the job's tables. */
+  isPart(relation: number): Promise<boolean>;
+}
+
+/** Of the tables in a TRUNCATE: those that are empty then, and a reason to stop for those that are not. */
+export interface Truncated {
+  readonly tables: readonly TableSpec[];
+  readonly stop?: ProxyError;
+}
+
 /**
  * Which relation of the log is which table. The server describes a relation before its first row and again after each
  * DDL on it, so this is where a change of a table is seen: everything but the columns that the job knows is a
@@ -22,62 +37,106 @@ export type TypeNamer = (oid: number, modifier: number) => Promise<string>;
  */
 export class WalRelations {
   readonly #tables: readonly KnownTable[];
-  /** The publication is ours: it holds the job's tables and no others. */
-  readonly #own: boolean;
+  readonly #parts: Parts;
   readonly #typeName: TypeNamer;
   readonly #found = new Map<number, WalTable>();
-  /** Names of relations that are not the job's. */
-  readonly #strangers = new Map<number, string>();
+  /** Of the relations found, those that are partitions under their own names. */
+  readonly #partOf = new Map<number, { readonly known: KnownTable; readonly name: string }>();
+  readonly #strangers = new Set<number>();
 
-  constructor(tables: readonly KnownTable[], own: boolean, typeName: TypeNamer) {
+  constructor(tables: readonly KnownTable[], parts: Parts, typeName: TypeNamer) {
     this.#tables = tables;
-    this.#own = own;
+    this.#parts = parts;
     this.#typeName = typeName;
   }
 
   /**
-   * The table of a relation that was described; undefined: it is not one of the job's, in a publication that the
-   * user made and that may hold others.
+   * The table of a relation that was described; undefined: it is not one of the job's. A publication that the user made may
+   * hold others, and the log of any one may hold a partition that is none any more: its rows are not the table's.
    */
   get(oid: number): WalTable | undefined {
     const table = this.#found.get(oid);
-    if (table !== undefined) return table;
-    const name = this.#strangers.get(oid);
-    if (name === undefined) {
-      throw new ProxyError(
-        'UNDECODABLE',
-        `Postgres sent a row of relation ${oid} before describing it`,
-      );
+    if (table !== undefined || this.#strangers.has(oid)) return table;
+    throw new ProxyError(
+      'UNDECODABLE',
+      `Postgres sent a row of relation ${oid} before describing it`,
+    );
+  }
+
+  /** What a TRUNCATE of `relations` empties. Which rows of a table were those of one partition, Doris cannot be told. */
+  truncated(relations: readonly number[]): Truncated {
+    const whole = new Set<TableSpec>();
+    const parts = new Map<KnownTable, Map<number, string>>();
+    for (const oid of relations) {
+      const table = this.get(oid);
+      const part = this.#partOf.get(oid);
+      if (part !== undefined) {
+        const names = parts.get(part.known) ?? new Map<number, string>();
+        parts.set(part.known, names.set(oid, part.name));
+      } else if (table !== undefined) {
+        whole.add(table.encoder.spec);
+      }
     }
-    if (this.#own)
-      throw ddl(`the publication of the job holds ${name}, which is not a table of the job`);
-    return undefined;
+    const reasons: string[] = [];
+    for (const [known, names] of parts) {
+      const { spec } = known.encoder;
+      if (this.#parts.isWhole(known, new Set(names.keys()))) whole.add(spec);
+      else {
+        reasons.push(
+          `of table ${tableId(spec)} only a part was truncated (${[...names.values()].join(', ')}): DELETE its rows from the Doris table ${spec.target}`,
+        );
+      }
+    }
+    const tables = [...whole];
+    if (reasons.length === 0) return { tables };
+    const text = `${reasons.join('; ')}; then RESUME JOB, which goes on behind this`;
+    return { tables, stop: new ProxyError('SOURCE_DDL', text) };
   }
 
   /** @throws ProxyError SOURCE_DDL, SOURCE_SETTING: the table is not the one that the job copies any more. */
   async learn(relation: Relation): Promise<void> {
-    const known = this.#tables.find((t) => tableId(t.source) === tableId(relation));
-    const renamed = this.#tables.find((t) => t.source.oid === relation.oid);
-    if (known === undefined) {
-      if (renamed !== undefined) {
-        throw ddl(`${tableId(renamed.source)} was renamed to ${tableId(relation)}`);
-      }
-      // Partitions are described too, although their rows come as their parent's.
-      this.#strangers.set(relation.oid, tableId(relation));
+    const named = this.#tables.find((t) => tableId(t.source) === tableId(relation));
+    const same = this.#tables.find((t) => t.source.oid === relation.oid);
+    if (named !== same) {
+      throw ddl(
+        same === undefined
+          ? `${tableId(relation)} was dropped and created again`
+          : `${tableId(same.source)} was renamed to ${tableId(relation)}`,
+      );
+    }
+    const owner = same ?? (await this.#ownerOf(relation.oid));
+    if (owner === undefined) {
+      this.#strangers.add(relation.oid);
       return;
     }
-    if (known !== renamed) throw ddl(`${tableId(relation)} was dropped and created again`);
-    await this.#compare(known, relation);
+    await this.#compare(owner, relation);
+    // Described before: something about it was changed. Its key perhaps, or the publication, which are not in the message.
+    if (this.#found.has(relation.oid)) await this.#parts.verify();
+    this.#add(owner, relation);
+  }
+
+  /** A partition that nobody has heard of is looked up: it may be new. */
+  async #ownerOf(relation: number): Promise<KnownTable | undefined> {
+    const owner = this.#parts.ownerOf(relation);
+    if (owner !== undefined || !(await this.#parts.isPart(relation))) return owner;
+    await this.#parts.verify();
+    return this.#parts.ownerOf(relation);
+  }
+
+  #add(known: KnownTable, relation: Relation): void {
     const table = new WalTable(relation, known.encoder);
     const { spec } = known.encoder;
     if (table.keyAt.some((i) => table.identity[i] !== true)) {
       throw new ProxyError(
         'SOURCE_SETTING',
-        `the replica identity of ${tableId(spec)} no longer holds the primary key (${spec.key.join(', ')}): ` +
-          'ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL',
+        `the replica identity of ${tableId(relation)} no longer holds the key (${spec.key.join(', ')}): ALTER TABLE ... REPLICA IDENTITY ` +
+          (spec.keyIndex === undefined ? 'DEFAULT, or FULL' : 'USING INDEX, or FULL'),
       );
     }
     this.#found.set(relation.oid, table);
+    if (relation.oid !== known.source.oid) {
+      this.#partOf.set(relation.oid, { known, name: tableId(relation) });
+    }
   }
 
   async #compare({ encoder: { spec }, source }: KnownTable, relation: Relation): Promise<void> {

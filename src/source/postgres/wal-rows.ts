@@ -181,7 +181,7 @@ function keyMissing(table: WalTable): ProxyError {
   const { spec } = table.encoder;
   return new ProxyError(
     'SOURCE_SETTING',
-    `table ${tableId(spec)}: the log holds a change without the primary key (${spec.key.join(', ')}). ` +
-      'Its replica identity was changed: ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL, and create the job again.',
+    `table ${tableId(spec)}: the log holds a change without the key (${spec.key.join(', ')}). ` +
+      `Its replica identity was changed: ALTER TABLE ... REPLICA IDENTITY ${spec.keyIndex === undefined ? 'DEFAULT' : 'USING INDEX'}, or FULL, and create the job again.`,
   );
 }

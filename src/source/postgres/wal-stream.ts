@@ -11,6 +11,7 @@ import {
   readTruncate,
   rowRelation,
 } from './pgoutput.ts';
+import type { PartWatch } from './part-watch.ts';
 import type { RowReread } from './row-reread.ts';
 import { KEEPALIVE, type WalReader } from './wal-reader.ts';
 import type { WalRelations } from './wal-relations.ts';
@@ -36,10 +37,9 @@ export interface StreamParts {
     WalReader,
     'queue' | 'advance' | 'wait' | 'confirm' | 'ask' | typeof Symbol.asyncDispose
   >;
-  readonly relations: Pick<WalRelations, 'get' | 'learn'>;
+  readonly relations: Pick<WalRelations, 'get' | 'learn' | 'truncated'>;
   readonly reread: Pick<RowReread, 'size' | 'full' | 'want' | 'fill'>;
-  /** @throws ProxyError when a table was dropped, or left the publication: no message of the log says so. */
-  readonly verify: () => Promise<void>;
+  readonly watch: Pick<PartWatch, 'verify' | 'takeStop' | 'copy' | typeof Symbol.asyncDispose>;
 }
 
 /**
@@ -71,12 +71,10 @@ export class PostgresChangeStream implements ChangeStream {
   async fill(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill> {
     signal.throwIfAborted();
     if (this.#held !== undefined) throw this.#held;
-    if (Date.now() - this.#verifiedAt > VERIFY_MS) {
-      this.#verifiedAt = Date.now();
-      await this.#parts.verify();
-    }
     this.#before = batch.empty ? { rows: 0, bytes: 0 } : this.#before;
-    const fill = await this.#collect(batch, limit, signal);
+    // What is read again after a crash is the range, and nothing beside it.
+    const beside = limit.until === undefined ? await this.#watch(batch, limit, signal) : undefined;
+    const fill = beside ?? (await this.#collect(batch, limit, signal));
     // Last, so that it wins over what the batch holds of the same rows.
     await this.#parts.reread.fill(batch, signal);
     return fill;
@@ -87,7 +85,24 @@ export class PostgresChangeStream implements ChangeStream {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.watch[Symbol.asyncDispose]();
     await this.#parts.reader[Symbol.asyncDispose]();
+  }
+
+  /** What the log does not tell: a reason to stop, or rows of a new partition, put in between two transactions. */
+  async #watch(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill | undefined> {
+    const { watch } = this.#parts;
+    if (Date.now() - this.#verifiedAt > VERIFY_MS) {
+      this.#verifiedAt = Date.now();
+      await watch.verify();
+    }
+    const to = this.#tx === undefined ? this.#at : this.#inside();
+    const stop = watch.takeStop();
+    if (stop !== undefined) return { to, barrier: { kind: 'note', ...stop, after: to } };
+    if (this.#tx !== undefined) return undefined;
+    const copied = await watch.copy(batch, limit, signal);
+    if (copied === undefined) return undefined;
+    return copied === 'more' ? { to } : { to, barrier: { kind: 'note', ...copied, after: to } };
   }
 
   async #collect(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill> {
@@ -264,15 +279,13 @@ export class PostgresChangeStream implements ChangeStream {
   }
 
   #truncate(b: Buffer, start: number, end: number, limit: FillLimit): Fill | undefined {
-    const tables = readTruncate(b, start, end).flatMap((oid) => {
-      const table = this.#parts.relations.get(oid);
-      return table === undefined ? [] : [table.encoder.spec];
-    });
-    if (tables.length === 0) return undefined;
+    const { tables, stop } = this.#parts.relations.truncated(readTruncate(b, start, end));
+    if (tables.length === 0 && stop === undefined) return undefined;
     const to = this.#tx === undefined || this.#tx.events === 0 ? this.#at : this.#inside();
     if (!this.#counts(b, start)) return undefined;
     if (limit.until !== undefined) throw this.#notFound();
-    return { to, barrier: { kind: 'truncate', tables, after: this.#inside() } };
+    const barrier = { kind: 'truncate', tables, after: this.#inside() } as const;
+    return { to, barrier: stop === undefined ? barrier : { ...barrier, stop } };
   }
 
   /** The place after the last event that was seen. */

@@ -188,7 +188,7 @@ test.each([
     'a delete without its key',
     [BEGIN, RELATION, message.remove(TABLE_OID, 'K', [null, 'x'])],
     'SOURCE_SETTING',
-    'without the primary key',
+    'without the key',
   ],
   [
     'a delete with a new row',
@@ -246,7 +246,7 @@ test.each([
       ),
     ],
     'SOURCE_SETTING',
-    'no longer holds the primary key (id)',
+    'no longer holds the key (id)',
   ],
 ] as const)('%s is a named stop', async (_, messages, code, text) => {
   const { stream } = fakeStream(messages, START);
