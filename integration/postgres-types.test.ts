@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ColumnSpec, TableSpec } from '../src/model/table.ts';
-import { ALL, copyOf, failure, PostgresFixture } from './support/postgres-fixture.ts';
+import {
+  ALL,
+  copyOf,
+  failure,
+  POSTGRES_VERSIONS,
+  PostgresFixture,
+} from './support/postgres-fixture.ts';
 import { openSource } from '../src/source/open-source.ts';
 import { EDGES } from './support/type-cases-postgres.ts';
 import { Replica } from './support/postgres-replica.ts';
@@ -15,7 +21,7 @@ const EDGE_TYPES = `
   CREATE DOMAIN edge.ids AS integer[];
   CREATE TYPE edge.pair AS (a integer, b text);`;
 
-describe.each([15, 18] as const)('Postgres %i', (version) => {
+describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)('every type has the same bytes by COPY and by the log', async () => {
