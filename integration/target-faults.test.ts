@@ -171,6 +171,54 @@ describe.runIf(here)('Doris in trouble while somebody writes', () => {
     await world.client.query(`RESUME JOB WHERE jobName = '${name}'`);
   }
 
+  test('a load of a dropped job that comes late does not come over the rows of the next job', async () => {
+    const names = ['lateBegin', 'lateCommit'] as const;
+    for (const name of names) {
+      await place.sql(`CREATE TABLE ${name} (id INT PRIMARY KEY, v VARCHAR(50))`);
+      await place.createJob(`${name}_old`, name);
+    }
+    for (const name of names) await running(`${name}_old`);
+    const late = Object.fromEntries(
+      names.map((name) => [name, { count: 1, table: name, ms: 4_000 }]),
+    );
+    await arm(late);
+    for (const name of names) await place.sql(`INSERT INTO ${name} VALUES (1, 'old'), (2, 'old')`);
+    await expect.poll(armed, { timeout: NAMED_MS }).not.toMatch(/late/);
+    for (const name of names) {
+      await place.dropJob(`${name}_old`);
+      await place.sql(`UPDATE ${name} SET v = 'new' WHERE id = 1`);
+      await place.createJob(`${name}_new`, name);
+    }
+    const words = /1 load that the dropped job lateCommit_old .*_\d+\)/;
+    await waitForJob(
+      world.client,
+      'lateCommit_new',
+      ({ Status, ErrorMsg }) => Status === 'PENDING' && words.test(ErrorMsg ?? ''),
+      NAMED_MS,
+    );
+    // The one that comes late for good finds its label taken.
+    await expect.poll(endOf('lateBegin'), { timeout: NAMED_MS }).toBe('Label Already Exists');
+    for (const name of names) {
+      expect((await running(`${name}_new`))['ErrorMsg']).toBe(String.raw`\N`);
+      await place.same(name);
+      await place.dropJob(`${name}_new`);
+    }
+  });
+
+  const running = (job: string): Promise<JobRow> =>
+    waitForJob(world.client, job, ({ Status }) => Status === 'RUNNING', NAMED_MS);
+
+  const standin = async (path: string): Promise<Response> =>
+    await fetch(`http://${world.doris.feHttp}/_standin/${path}`);
+
+  const armed = async (): Promise<string> => await (await standin('faults')).text();
+
+  /** What the last attempt to load the table came to. */
+  const endOf = (name: string) => async (): Promise<string | undefined> => {
+    const loads = (await (await standin('loads')).json()) as { table: string; status: string }[];
+    return loads.findLast(({ table }) => table === name)?.status;
+  };
+
   test('another password of the service account is named, and the old one cures it', async () => {
     await doris.query(`SET PASSWORD FOR 'root' = PASSWORD('another')`);
     await place.sql(`INSERT INTO marks VALUES (${++marks}, 'behind the password')`);

@@ -39,6 +39,7 @@ await using sink = new DorisSink({
 const target: Target = {
   load: (...args) => sink.load(...args),
   settle: (...args) => sink.settle(...args),
+  fence: (...args) => sink.fence(...args),
   truncate: (database, table) => frontend.execute(truncateTable(database, table)),
 };
 const parts: RunnerParts = {

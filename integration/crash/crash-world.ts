@@ -29,8 +29,6 @@ export interface CrashWorldOptions {
   readonly source: MysqlServer | PostgresServer;
   readonly doris: DorisHandle;
   readonly seed: number;
-  /** How long an unknown label is not believed after a crash, in milliseconds; undefined: as the product does. */
-  readonly quietMs?: number;
 }
 
 /**
@@ -78,7 +76,7 @@ export class CrashWorld implements AsyncDisposable {
   }
 
   static async open(options: CrashWorldOptions): Promise<CrashWorld> {
-    const { source, doris, seed, quietMs } = options;
+    const { source, doris, seed } = options;
     const folder = temporaryFolder('crash');
     const open: AsyncDisposable[] = [];
     try {
@@ -93,7 +91,6 @@ export class CrashWorld implements AsyncDisposable {
           CRASH_DIST: `${pathToFileURL(DIST).href}/`,
           CRASH_ORDER: join(folder, 'order'),
           CRASH_TRACE: join(folder, 'trace'),
-          ...(quietMs === undefined ? {} : { CRASH_QUIET_MS: String(quietMs) }),
         },
       });
       open.unshift(proxy);

@@ -10,11 +10,9 @@ import { appendFileSync, readFileSync } from 'node:fs';
  *
  * CRASH_DIST: folder of the compiled product. CRASH_ORDER: a file with `{ id, point, nth }`, looked at whenever a
  * transition is passed; no file, no kill. CRASH_TRACE: a file that gets one line for each transition that was passed and for
- * each body that was sent. CRASH_QUIET_MS: how long an unknown label is not believed after a crash, in place of 5 s.
+ * each body that was sent.
  */
-const { CRASH_DIST, CRASH_ORDER, CRASH_TRACE, CRASH_QUIET_MS } = process.env;
-/** The product's own value (DorisSink's `quietMs`). */
-const QUIET_MS = 5000;
+const { CRASH_DIST, CRASH_ORDER, CRASH_TRACE } = process.env;
 
 const at = (file) => import(new URL(file, CRASH_DIST).href);
 const trace = (line) => appendFileSync(CRASH_TRACE, `${line}\n`);
@@ -83,6 +81,7 @@ function nameOf(before, after, along) {
     truncated = false;
     return 'barrier';
   }
+  if (!same(before.failure, after.failure)) return 'reason';
   return same({ ...before, endPosition: 0 }, { ...after, endPosition: 0 }) ? 'start' : 'unknown';
 }
 
@@ -112,7 +111,7 @@ Catalog.prototype.removeJob = function (...args) {
 };
 
 const { DorisSink } = await at('sink/doris-sink.js');
-const { load, settle } = DorisSink.prototype;
+const { fence, load, settle } = DorisSink.prototype;
 DorisSink.prototype.load = async function (database, body, label, ...rest) {
   const digest = createHash('sha256');
   for (const piece of [body.body].flat()) digest.update(piece);
@@ -122,17 +121,10 @@ DorisSink.prototype.load = async function (database, body, label, ...rest) {
   );
 };
 DorisSink.prototype.settle = function (...args) {
-  return around('settle', () => {
-    if (CRASH_QUIET_MS === undefined) return settle.apply(this, args);
-    // `settle` reads the clock before it waits for anything: put back for that moment, it waits less.
-    const now = Date.now;
-    Date.now = () => now() - QUIET_MS + Number(CRASH_QUIET_MS);
-    try {
-      return settle.apply(this, args);
-    } finally {
-      Date.now = now;
-    }
-  });
+  return around('settle', () => settle.apply(this, args));
+};
+DorisSink.prototype.fence = function (...args) {
+  return around('fence', () => fence.apply(this, args));
 };
 
 // Between a load's beginning and its end: the whole body is with the kernel; Doris has begun to answer.

@@ -21,7 +21,6 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     source: { type: 'string', multiple: true, default: ['mysql', 'mariadb', 'postgres18'] },
     only: { type: 'string' },
-    quiet: { type: 'string', default: '1000' },
   },
 });
 
@@ -70,12 +69,7 @@ async function runSource(name: string, doris: DorisHandle): Promise<void> {
   await using source = await start();
   for (let round = 0; killed < killsMax; round++) {
     const seed = Number(values.seed) + round;
-    await using world = await CrashWorld.open({
-      source,
-      doris,
-      seed,
-      quietMs: Number(values.quiet),
-    });
+    await using world = await CrashWorld.open({ source, doris, seed });
     for (const cell of cellsOf(world)) {
       if (killed >= killsMax) return;
       if (values.only !== undefined && values.only !== `${cell.phase}:${cell.point}`) continue;

@@ -172,7 +172,7 @@ const PROVOKE: Readonly<Record<Phase, Provoke>> = {
 
 /** The first of two deaths: it leaves the intent that the recovery of `point` deals with. */
 async function dieWithIntent(world: CrashWorld, point: string): Promise<void> {
-  const isCancel = point.endsWith('cancel');
+  const isCancel = point.endsWith('cancel') || point.endsWith('fence');
   const isLoaded = point.endsWith('outcome') || point.endsWith('settle');
   if (isCancel) await absent(world);
   world.arm(

@@ -39,7 +39,7 @@ const POINTS: Readonly<Record<Phase, readonly string[]>> = {
   alter: both('pause', 'alter', 'resume', 'start'),
   drop: both('stop', 'release', 'remove'),
   recovery: [
-    ...both('restart', 'settle', 'recovery cancel', 'recovery outcome'),
+    ...both('restart', 'settle', 'fence', 'recovery cancel', 'recovery outcome'),
     'before recovery load',
     'after recovery body',
     'after recovery answer',
@@ -68,6 +68,8 @@ const PASSING: readonly string[] = [
   ...both('copy progress'),
   // DROP TABLE of a refused CREATE JOB.
   ...both('drop table'),
+  // A job that waits for loads of a dropped one says so.
+  ...both('reason'),
 ];
 
 /** Every name that the hook may give. */

@@ -6,7 +6,7 @@ export interface Fault {
   readonly table?: string;
   /** `resetAfterBody`: whether the load commits before the socket is cut. */
   readonly commit?: boolean;
-  /** Delay of `slowBe`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
+  /** Delay of `slowBe`, `lateBegin`, `lateCommit`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
   readonly ms?: number;
   /** Text of `failWith`, its `[CODE]` included. */
   readonly message?: string;
@@ -23,6 +23,10 @@ const NAMES = [
   'publishDelay',
   /** BE: committed and visible, answered with `Fail` and an RPC error. */
   'failAfterCommit',
+  /** BE: the whole body lies in its socket for `ms` before the transaction begins. */
+  'lateBegin',
+  /** BE: the transaction runs for `ms` before it commits, whether the client is there or not. */
+  'lateCommit',
   /** BE: the answer comes `ms` late. */
   'slowBe',
   /** BE: `-235`; the transaction aborts. */

@@ -1,7 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createGunzip } from 'node:zlib';
 import { Readable } from 'node:stream';
-import type { IncomingMessage } from 'node:http';
 import { JsonLineError, readJsonLine, type RowFields } from './json-line.ts';
 import { LoadFailure } from './load-headers.ts';
 import type { TableLoad } from './table-load.ts';
@@ -12,7 +11,7 @@ import type { TableLoad } from './table-load.ts';
  * @throws LoadFailure for broken compression; the stream's error when the client goes away; whatever `received` throws.
  */
 export async function readLoadBody(
-  request: IncomingMessage,
+  request: AsyncIterable<Buffer>,
   gzip: boolean,
   load: TableLoad,
   received: (bytes: number) => void,
@@ -40,10 +39,10 @@ export async function readLoadBody(
 }
 
 async function* counted(
-  request: IncomingMessage,
+  request: AsyncIterable<Buffer>,
   received: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  for await (const chunk of request) {
     received(chunk.length);
     yield chunk;
   }

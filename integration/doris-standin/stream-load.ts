@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { basicCredentials } from './http-auth.ts';
@@ -90,7 +92,7 @@ export class StreamLoad {
     this.response.end(`${JSON.stringify(this.answer(outcome), undefined, 4)}\n`);
   }
 
-  private async delay(name: 'slowBe' | 'publishDelay'): Promise<void> {
+  private async delay(name: 'slowBe' | 'publishDelay' | 'lateCommit'): Promise<void> {
     const fault = this.state.faults.take(name, this.table);
     if (fault !== undefined) await sleep(fault.ms ?? 1000);
   }
@@ -100,6 +102,7 @@ export class StreamLoad {
     const credentials = basicCredentials(request.headers.authorization);
     if (credentials === undefined) throw failure('NOT_AUTHORIZED', 'no valid Basic authorization');
     const { gzip } = checkFraming(request.headers);
+    const body = await this.arrived();
     const transaction = this.begin(credentials);
     const options = readLoadOptions(headerReader(request.headers), {
       stringBytesMax: state.settings.stringBytesMax,
@@ -111,7 +114,7 @@ export class StreamLoad {
     const table = state.catalog.table(this.database, this.table);
     await using load = await TableLoad.open(state.store, table, options);
     proceed();
-    await readLoadBody(request, gzip, load, (bytes) => {
+    await readLoadBody(body, gzip, load, (bytes) => {
       this.bytes += bytes;
       if (state.faults.take('resetDuringBody', this.table)) throw new Cut();
     });
@@ -135,6 +138,7 @@ export class StreamLoad {
         filteredRows: load.filteredRows,
       };
     }
+    await this.delay('lateCommit');
     const reset = state.faults.take('resetAfterBody', this.table);
     if (reset !== undefined && reset.commit !== true) throw new Cut();
     const outcome = await this.commit(load, transaction);
@@ -145,6 +149,15 @@ export class StreamLoad {
         'failed to call frontend service, FE address=127.0.0.1:9020, reason=EAGAIN (timed out)',
       );
     return outcome;
+  }
+
+  /** The body as it comes; or, long after it came, from where it has been waiting. */
+  private async arrived(): Promise<AsyncIterable<Buffer>> {
+    const late = this.state.faults.take('lateBegin', this.table);
+    if (late === undefined) return this.request;
+    const held = await buffer(this.request);
+    await sleep(late.ms ?? 1000);
+    return Readable.from([held], { objectMode: false });
   }
 
   /** What the master FE checks when a transaction begins: user, table, LOAD, label, limit. */

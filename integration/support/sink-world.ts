@@ -75,7 +75,6 @@ export class SinkWorld implements AsyncDisposable {
       frontends: [hostPort(this.#doris.feHttp)],
       ...this.#account,
       retryMs: 20_000,
-      quietMs: 500,
       backoff: { firstMs: 20, maxMs: 500 },
       ...options,
     });

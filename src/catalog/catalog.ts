@@ -1,7 +1,7 @@
 import type { RootDatabase } from 'lmdb';
 import { mkdirSync } from 'node:fs';
 import { ProxyError } from '../model/error.ts';
-import type { Job, SnapshotProgress, Task } from '../model/job.ts';
+import type { DroppedLoad, Job, SnapshotProgress, Task } from '../model/job.ts';
 import type { SettingName } from '../model/setting.ts';
 import type { Violation } from '../model/violation.ts';
 import { openFile, writeError } from './lmdb-file.ts';
@@ -12,6 +12,9 @@ import { decrypt, encrypt, readOrCreateKey } from './secret.ts';
 const ID_DIGITS = 16;
 /** Ids are taken from the catalog in blocks, so that a task costs no transaction of its own. */
 const ID_BLOCK = 100;
+
+/** No load lives longer than `max_stream_load_timeout_second` (doris-target.md §1.11), in milliseconds. */
+const DROPPED_MS = 259_200_000;
 
 type Put = readonly [key: string, value: unknown];
 
@@ -46,6 +49,7 @@ const jobKey = (jobId: number): string => `job/${id(jobId)}`;
 const taskPrefix = (jobId: number): string => `task/${id(jobId)}/`;
 const intentPrefix = (jobId: number): string => `intent/${id(jobId)}/`;
 const progressPrefix = (jobId: number): string => `progress/${id(jobId)}/`;
+const droppedKey = (label: string): string => `dropped/${label}`;
 const secretKey = (jobId: number): string => `secret/${id(jobId)}`;
 
 /**
@@ -189,19 +193,30 @@ export class Catalog implements AsyncDisposable {
     }
   }
 
-  /** Removes a job with all that belongs to it. */
+  /**
+   * Removes a job with all that belongs to it. Loads whose outcome is in doubt are kept apart, as {@link droppedLoads}: Doris may have
+   * them on the way, whoever loads into their tables next.
+   */
   async removeJob(jobId: number): Promise<void> {
     for (;;) {
       const found = this.#read<Job>(jobKey(jobId));
       if (found === undefined) return;
       const names = this.#read<readonly string[]>('names');
+      const { name: job, targetDatabase: database } = found.value;
+      const dropTimeMs = Date.now();
+      const dropped = this.intents(jobId)
+        .flatMap(({ loads }) => loads)
+        .map((load): Put => [droppedKey(load.label), { ...load, database, job, dropTimeMs }]);
       const applied = await this.#commit({
         compare: new Map([
           [jobKey(jobId), found.revision],
           ['names', names?.revision ?? 0],
         ]),
-        put: [['names', (names?.value ?? []).filter((name) => name !== found.value.name)]],
+        put: [['names', (names?.value ?? []).filter((name) => name !== job)], ...dropped],
         remove: [
+          ...this.droppedLoads()
+            .filter((load) => load.dropTimeMs < dropTimeMs - DROPPED_MS)
+            .map(({ label }) => droppedKey(label)),
           jobKey(jobId),
           secretKey(jobId),
           ...this.#keys(taskPrefix(jobId)),
@@ -240,6 +255,16 @@ export class Catalog implements AsyncDisposable {
   /** Whether a crash now would find the task's labels again. */
   hasIntent(jobId: number, taskId: number): boolean {
     return this.#read(intentPrefix(jobId) + id(taskId)) !== undefined;
+  }
+
+  /** Loads of dropped jobs that may still be on the way. */
+  droppedLoads(): readonly DroppedLoad[] {
+    return this.#list<DroppedLoad>('dropped/');
+  }
+
+  /** The load under `label` can no longer come. */
+  async forgetDropped(label: string): Promise<void> {
+    await this.#commit({ compare: new Map(), put: [], remove: [droppedKey(label)] });
   }
 
   /** How often something happened that must never happen. */

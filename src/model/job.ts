@@ -123,6 +123,15 @@ export interface TaskLoad {
   readonly label: string;
 }
 
+/** A load of a job that was dropped: it may still be on the way into a table that another job loads into by now. */
+export interface DroppedLoad extends TaskLoad {
+  readonly database: string;
+  /** Name of the job. */
+  readonly job: string;
+  /** Milliseconds since 1970. */
+  readonly dropTimeMs: number;
+}
+
 /** How far the copy of one table has come. Splits of a table are loaded in key order, so the last one says it all. */
 export interface SnapshotProgress {
   readonly tableId: string;

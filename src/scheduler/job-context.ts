@@ -35,8 +35,10 @@ export interface Target {
     options: LoadOptions,
     signal: AbortSignal,
   ): Promise<Loaded>;
-  /** Waits until the label's transaction is final. @throws ProxyError TARGET_*. */
+  /** Waits until the label's transaction has ended; `absent`: for now. @throws ProxyError TARGET_*. */
   settle(database: string, label: string, signal: AbortSignal): Promise<'loaded' | 'absent'>;
+  /** Returns when nothing more can come under the label. @throws ProxyError TARGET_*. */
+  fence(database: string, table: string, label: string, signal: AbortSignal): Promise<void>;
   /** Empties a table; returns when that is visible. @throws ProxyError TARGET_*. */
   truncate(database: string, table: string): Promise<void>;
 }

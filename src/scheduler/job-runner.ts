@@ -4,7 +4,7 @@ import { ProxyError } from '../model/error.ts';
 import { endsWithCopy, type FailureReason, type Job } from '../model/job.ts';
 import type { Source } from '../source/source.ts';
 import { JobContext, type BatchLimits, type Target } from './job-context.ts';
-import { recover } from './recovery.ts';
+import { fenceDropped, recover } from './recovery.ts';
 import { snapshotPhase } from './snapshot-phase.ts';
 import { streamPhase } from './stream-phase.ts';
 
@@ -126,6 +126,7 @@ async function attempt(
   await using source = await parts.openSource(job, parts.catalog.password(jobId));
   const context = new JobContext({ ...parts, source, log }, jobId, epoch);
   parts.catalog.renewIds();
+  await fenceDropped(context, signal);
   await context.change((found) => ({ ...found, status: 'RUNNING' }));
   using _watch = watchEnd(context);
   await recover(context, signal);

@@ -1,15 +1,42 @@
 import { Batch } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
-import type { Task, TaskLoad } from '../model/job.ts';
+import type { DroppedLoad, Task, TaskLoad } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { JobContext } from './job-context.ts';
 import { allSettledOrThrow, loadTask, recordSuccess } from './task-journal.ts';
 
+/** Labels that are closed at the same time: a batch may have had a thousand tables. */
+const FENCES = 8;
+
+/**
+ * Closes the labels under which a dropped job may still have loads on the way into tables of this one. Until then the job is PENDING and
+ * says what it waits for: a row of the dropped job would otherwise come back over a newer one.
+ */
+export async function fenceDropped(context: JobContext, signal: AbortSignal): Promise<void> {
+  const { targetDatabase, tables } = context.job();
+  const targets = new Set(tables.map(({ target }) => target));
+  const dropped = context.catalog
+    .droppedLoads()
+    .filter(({ database, target }) => database === targetDatabase && targets.has(target));
+  const [first] = dropped;
+  if (first === undefined) return;
+  const message =
+    `Waiting for ${dropped.length} ${dropped.length === 1 ? 'load' : 'loads'} that the dropped job ${first.job} left behind: ` +
+    `they may still come into table ${targetDatabase}.${first.target} (label ${first.label})`;
+  context.log.info({ label: first.label, loads: dropped.length }, 'fencing loads of a dropped job');
+  await context.change((job) => ({ ...job, failure: { code: 'INTERNAL_ERR', message } }));
+  await inLanes(dropped, async ({ database, target, label }: DroppedLoad) => {
+    await context.target.fence(database, target, label, signal);
+    await context.catalog.forgetDropped(label);
+  });
+  await context.change(({ failure: _cured, ...job }) => job);
+}
+
 /**
  * Clears up what an earlier attempt may or may not have loaded, before anything new is read.
  *
- * A label is first waited for until its transaction is final: a load that is still running could otherwise
- * become visible after newer rows of the same keys.
+ * What is read again with other bytes is loaded under other labels, so the old ones are closed first: a load that is still on the way
+ * could otherwise become visible after newer rows of the same keys.
  */
 export async function recover(context: JobContext, signal: AbortSignal): Promise<void> {
   for (const task of context.catalog.intents(context.jobId)) {
@@ -24,7 +51,10 @@ export async function recover(context: JobContext, signal: AbortSignal): Promise
  * So is whatever belongs to a range of the log that a statement has moved the job away from.
  */
 async function abandon(context: JobContext, task: Task, signal: AbortSignal): Promise<void> {
-  await missingTargets(context, task, signal);
+  const database = context.job().targetDatabase;
+  await inLanes(task.loads, ({ target, label }) =>
+    context.target.fence(database, target, label, signal),
+  );
   // A task that failed, or that a PAUSE has cancelled, is shown so already.
   const shown = context.catalog.tasks(context.jobId).find(({ id }) => id === task.id);
   const live = shown === undefined || shown.status === 'RUNNING';
@@ -67,11 +97,17 @@ async function missingTargets(
 ): Promise<Set<string>> {
   const database = context.job().targetDatabase;
   const missing = new Set<string>();
-  // All at once: an unknown label takes its time to be believed, and a batch may have had a thousand tables.
-  const settle = async (load: TaskLoad): Promise<void> => {
+  await inLanes(task.loads, async (load: TaskLoad) => {
     const state = await context.target.settle(database, load.label, signal);
     if (state === 'absent') missing.add(load.target);
-  };
-  await allSettledOrThrow(task.loads.map(settle));
+  });
   return missing;
+}
+
+async function inLanes<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const lane = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await run(item);
+  };
+  await allSettledOrThrow(Array.from({ length: FENCES }, lane));
 }

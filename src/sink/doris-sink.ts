@@ -62,11 +62,6 @@ export interface DorisSinkOptions extends DorisHttpOptions {
   readonly runningMs?: number;
   /** How long to wait for a committed load to become visible before going on without, in milliseconds. Default 20,000. */
   readonly visibleMs?: number;
-  /**
-   * For how long {@link DorisSink.settle} does not believe that a label is unknown, in milliseconds. A process that
-   * was killed may have left a whole body in a socket, whose transaction begins after we have started again. Default 5,000.
-   */
-  readonly quietMs?: number;
   readonly backoff?: BackoffLimits;
   readonly onRetry?: (retry: LoadRetry) => void;
 }
@@ -115,8 +110,6 @@ export class DorisSink implements AsyncDisposable {
   readonly #options: Required<Omit<DorisSinkOptions, keyof DorisHttpOptions>>;
   /** The end of the last load of each table: Doris orders two loads of a table by commit, not by label. */
   readonly #tails = new Map<string, Promise<unknown>>();
-  /** Labels that were sent from here and not seen loaded, with the time of the last attempt of unknown fate. */
-  readonly #sentAt = new Map<string, number>();
   /** Tables found to have a sequence column, `database.table`. */
   readonly #sequenced = new Set<string>();
 
@@ -127,7 +120,6 @@ export class DorisSink implements AsyncDisposable {
       retryMs: options.retryMs ?? 25_000,
       runningMs: options.runningMs ?? 50_000,
       visibleMs: options.visibleMs ?? 20_000,
-      quietMs: options.quietMs ?? 5_000,
       backoff: options.backoff ?? BACKOFF,
       onRetry: options.onRetry ?? (() => undefined),
     };
@@ -139,7 +131,7 @@ export class DorisSink implements AsyncDisposable {
    *
    * @throws ProxyError TARGET_DATA (rows refused), TARGET_TABLE, TARGET_ACCESS; LABEL_TAKEN when the label is fresh and Doris has it;
    *   TARGET_UNREACHABLE, TARGET_BUSY when retries did not help: then the load may still be in, so the caller comes
-   *   back with the same bytes and label, or calls {@link settle} first.
+   *   back with the same bytes and label, or closes the label by {@link fence}.
    * @throws the reason of `signal` when it aborts, with the same doubt.
    */
   async load(
@@ -163,36 +155,48 @@ export class DorisSink implements AsyncDisposable {
     };
     return await this.#afterPrevious(nameOf(request), async () => {
       signal.throwIfAborted();
-      // Until an attempt is known to be nothing but late, nothing of this label is on the way.
-      this.#sentAt.set(label, -Infinity);
       const [reply, sent] = await this.#driveSequenced(request, { sequence, fresh }, signal);
       if (reply.verdict === 'data') {
         throw await new RefusedRows(this.#http, sent, body.table.key, signal).explain(reply);
       }
-      const outcome = await this.#outcome(request, reply, signal);
-      this.#sentAt.delete(label);
-      return outcome;
+      return await this.#outcome(request, reply, signal);
     });
   }
 
   /**
-   * Waits until the transaction of a label has ended, after a crash, and says whether its rows are in the table.
-   * Afterwards the range may be read again with other bytes, under another label.
+   * Waits until the transaction of a label has ended, after a crash, and says whether its rows are in the table. `absent` is no promise:
+   * a body that a killed process left in a socket may begin its transaction later. Who sends the same bytes under
+   * the same label need not care; everybody else calls {@link fence}.
    *
    * Only for labels younger than Doris' memory of them (doris-target.md §1.9: 12 hours and 2000 loads of the database).
    * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY, TARGET_ACCESS, TARGET_TABLE when Doris does not say.
    */
   async settle(database: string, label: string, signal: AbortSignal): Promise<Settled> {
-    const { quietMs, retryMs, runningMs } = this.#options;
-    // What was sent by another process, or by a thread that died, may be on the way until a little after now.
-    const quietAt = (this.#sentAt.get(label) ?? Date.now()) + quietMs;
-    const until = { quietAt, awayMs: retryMs, runningMs };
-    const ended = await this.#ended({ database, label }, until, signal);
-    if (typeof ended === 'string') {
-      this.#sentAt.delete(label);
-      return ended;
-    }
+    const { retryMs: awayMs, runningMs } = this.#options;
+    const ended = await this.#ended({ database, label }, { awayMs, runningMs }, signal);
+    if (typeof ended === 'string') return ended;
     throw refusal(ended, `state of label ${label} in database ${database}`);
+  }
+
+  /**
+   * Sees to it that nothing more comes under a label, however late: what runs is waited for, and else the label is taken by a load
+   * without rows, so that a body that is still in a socket somewhere meets `Label Already Exists` (doris-target.md §1.4: a load
+   * of no bytes consumes its label). Afterwards newer rows of the same keys may be loaded under other labels.
+   *
+   * @throws ProxyError as {@link settle}; then the label is still open.
+   */
+  async fence(database: string, table: string, label: string, signal: AbortSignal): Promise<void> {
+    const nothing = { body: [], bytes: 0, rows: 0, strictMode: true, maxFilterRatio: 0 };
+    const timeoutS = this.#options.loadTimeoutS;
+    const request: LoadRequest = { database, table, label, timeoutS, ...nothing };
+    await this.#afterPrevious(nameOf(request), async () => {
+      signal.throwIfAborted();
+      const [reply] = await this.#driveSequenced(request, { sequence: 0, fresh: false }, signal);
+      if (MEANING[reply.verdict].code !== undefined) {
+        throw refusal(reply, `waiting for an earlier load of ${nameOf(request)} (label ${label})`);
+      }
+      if (reply.verdict !== 'visible') await this.#visible(request, signal);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -231,12 +235,12 @@ export class DorisSink implements AsyncDisposable {
     const startedAt = Date.now();
     let giveUpAt = startedAt + retryMs;
     for (let attempt = 1; ; attempt++) {
-      let reply = await this.#attempt(request, signal);
+      let reply = await this.#http.load(request, signal);
       if (fresh && attempt === 1 && reply.verdict.startsWith('exists-')) throw taken(request);
       if (reply.verdict === 'unknown' || reply.verdict === 'exists-running') {
         // Asked before sending again: a BE that refuses a used label may cut the connection before we read why.
         const askedAt = Date.now();
-        const until = { quietAt: 0, awayMs: 0, runningMs: runningMs - (askedAt - startedAt) };
+        const until = { awayMs: 0, runningMs: runningMs - (askedAt - startedAt) };
         const ended = await this.#ended(request, until, signal);
         if (ended === 'loaded') return { ...reply, verdict: 'exists-finished' };
         // Waiting for an abandoned transaction is not failing.
@@ -254,18 +258,6 @@ export class DorisSink implements AsyncDisposable {
       });
       await backoff.wait(signal);
       signal.throwIfAborted();
-    }
-  }
-
-  async #attempt(request: LoadRequest, signal: AbortSignal): Promise<LoadReply> {
-    let reply: LoadReply | undefined;
-    try {
-      reply = await this.#http.load(request, signal);
-      return reply;
-    } finally {
-      if (reply === undefined || reply.verdict === 'unknown') {
-        this.#sentAt.set(request.label, Date.now());
-      }
     }
   }
 
@@ -299,14 +291,13 @@ export class DorisSink implements AsyncDisposable {
 
   /**
    * Polls a label until its transaction has ended.
-   * @param until.quietAt from when on UNKNOWN means absent, in milliseconds since 1970.
    * @param until.awayMs how long the FEs may be away.
    * @param until.runningMs how long the transaction may still be running; then the reply is `busy`.
    * @returns a reply when the FE refuses to say, or is still away or the load still running at the end.
    */
   async #ended(
     { database, label }: Pick<LoadRequest, 'database' | 'label'>,
-    { quietAt, awayMs, runningMs }: Record<'quietAt' | 'awayMs' | 'runningMs', number>,
+    { awayMs, runningMs }: Record<'awayMs' | 'runningMs', number>,
     signal: AbortSignal,
   ): Promise<Settled | LoadReply> {
     const startedAt = Date.now();
@@ -320,7 +311,7 @@ export class DorisSink implements AsyncDisposable {
         if (elapsedMs >= runningMs) {
           return bareReply('busy', 'Doris has not ended an earlier attempt of this load yet');
         }
-      } else if (state !== 'UNKNOWN' || Date.now() >= quietAt) {
+      } else {
         return (
           ENDS[state] ?? bareReply('exists-precommitted', 'a two-phase transaction holds the label')
         );

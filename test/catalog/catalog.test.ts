@@ -123,6 +123,33 @@ test('a dropped job takes everything along, and its name is free', async () => {
   await catalog.createJob(job(3, 'a'), 'x');
 });
 
+test('loads in doubt outlive their job, until they are fenced or too old to come', async () => {
+  await using catalog = await openCatalog();
+  await catalog.createJob(job(1, 'a'), 'x');
+  const loads = [
+    { target: 't', label: '1_5_0' },
+    { target: 'u', label: '1_5_1' },
+  ];
+  await catalog.changeJob(1, (found) => found, { intents: [{ ...task(5, 1), loads }] });
+  const { targetDatabase: database } = catalog.job(1)!;
+  const before = Date.now();
+  await catalog.removeJob(1);
+  const [first, second] = catalog.droppedLoads();
+  expect(first).toMatchObject({ job: 'a', database, target: 't', label: '1_5_0' });
+  expect(second).toMatchObject({ target: 'u', label: '1_5_1' });
+  expect(first!.dropTimeMs).toBeGreaterThanOrEqual(before);
+  await catalog.forgetDropped('1_5_0');
+  expect(catalog.droppedLoads()).toEqual([second]);
+  await catalog.createJob(job(2, 'b'), 'x');
+  vi.setSystemTime(Date.now() + 4 * 24 * 3_600_000);
+  try {
+    await catalog.removeJob(2);
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(catalog.droppedLoads()).toEqual([]);
+});
+
 test('ids grow, over two openings and two users at once', async () => {
   const seen: number[] = [];
   for (let round = 0; round < 2; round++) {
