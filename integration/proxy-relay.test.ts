@@ -1,8 +1,15 @@
+import { writeFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import mysql from 'mysql2/promise';
+import mysql, { type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Commands } from '../src/command/commands.ts';
+import { recognize } from '../src/sql/recognize.ts';
 import { available, mariadbCli, startMariadb } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
+import { removeFolder, temporaryFolder } from './support/server-process.ts';
 import {
   comparable,
   expectEqual,
@@ -13,6 +20,11 @@ import {
 import { WireTap } from './support/wire-tap.ts';
 
 /** The checklist of wire.md §6: every behaviour twice, directly and through the proxy; the outputs are equal. */
+
+const NOTHING_IS_OURS: Commands = { recognize: () => undefined };
+
+const socketOf = (connection: Connection): Socket =>
+  (connection as unknown as { connection: { stream: Socket } }).connection.stream;
 
 /** How a statement ends: its error, or `'answered'`. */
 const outcome = (running: Promise<unknown>): Promise<unknown> =>
@@ -103,9 +115,13 @@ describe.runIf(available('mariadb'))('MariaDB as the FE', () => {
     ).toContain('1049');
   });
 
-  test('15: statements and answers pass the proxy byte for byte', async () => {
+  /** What `use` says and hears passes unchanged, but for flags and reserved bytes of the first packet. */
+  const expectSameBytes = async (
+    commands: Commands,
+    use: (connection: Connection) => Promise<void>,
+  ): Promise<void> => {
     await using back = await WireTap.open(server.port);
-    await using between = await TestRelay.open(back.port);
+    await using between = await TestRelay.open(back.port, { commands });
     await using front = await WireTap.open(between.port);
     const connection = await mysql.createConnection({
       host: '127.0.0.1',
@@ -115,6 +131,21 @@ describe.runIf(available('mariadb'))('MariaDB as the FE', () => {
       database: 'd',
       multipleStatements: true,
     });
+    await use(connection);
+    await connection.end();
+    const [outer] = front.recordings;
+    const [inner] = back.recordings;
+    await expect.poll(() => inner?.toServer.at(-1)?.at(4)).toBe(1); // COM_QUIT
+    for (const direction of ['toServer', 'toClient'] as const) {
+      const outside = Buffer.concat(outer?.[direction] ?? []);
+      const inside = Buffer.concat(inner?.[direction] ?? []);
+      expect(outside.length).toBe(inside.length);
+      const different = [...outside.keys()].filter((i) => outside[i] !== inside[i]);
+      expect(Math.max(0, ...different)).toBeLessThan(direction === 'toServer' ? 36 : 80);
+    }
+  };
+
+  test('15: statements and answers pass the proxy byte for byte', async () => {
     const types = [
       "1, -1, 18446744073709551615, 1.5, 1e10, 'text', '', null, true",
       "date '2026-01-02', timestamp '2026-01-02 03:04:05.123456', time '-838:59:59'",
@@ -141,25 +172,112 @@ describe.runIf(available('mariadb'))('MariaDB as the FE', () => {
       'select 1; select 2; update t set v = "z"; select 3',
       'select 1; selec; select 2',
     ];
-    for (const sql of statements) await connection.query(sql).catch(() => undefined);
-    for (const value of [1, 'x', null, new Date(0), 1.5]) {
-      await connection.execute('select ? as a, id from t', [value]);
-    }
-    await connection.changeUser({ user: 'bench', password: 'secret', database: 'd' });
-    await connection.ping();
-    await connection.end();
-    const [outer] = front.recordings;
-    const [inner] = back.recordings;
-    await expect.poll(() => inner?.toServer.at(-1)?.at(4)).toBe(1); // COM_QUIT
-    for (const direction of ['toServer', 'toClient'] as const) {
-      const outside = Buffer.concat(outer?.[direction] ?? []);
-      const inside = Buffer.concat(inner?.[direction] ?? []);
-      expect(outside.length).toBe(inside.length);
-      const different = [...outside.keys()].filter((i) => outside[i] !== inside[i]);
-      // Only flags and reserved bytes of the first packet.
-      expect(Math.max(0, ...different)).toBeLessThan(direction === 'toServer' ? 36 : 80);
-    }
     expect(statements.length).toBeGreaterThanOrEqual(50);
+    await expectSameBytes(NOTHING_IS_OURS, async (connection) => {
+      for (const sql of statements) await connection.query(sql).catch(() => undefined);
+      for (const value of [1, 'x', null, new Date(0), 1.5]) {
+        await connection.execute('select ? as a, id from t', [value]);
+      }
+      await connection.changeUser({ user: 'bench', password: 'secret', database: 'd' });
+      await connection.ping();
+    });
+  });
+
+  test('24: what only looks like a statement of ours reaches the server byte for byte', async () => {
+    const statements = [
+      "select 'create job x', \"pause job where jobname = 'x'\"",
+      'select 1 as jobs, 2 as job, 3 as tasks',
+      'create or replace table jobs (job int, task int)',
+      'select jobs.job from jobs',
+      'select * from `jobs` /* from jobs("type"="insert") */',
+      'select \'from jobs("type"="insert")\' -- tasks("type"="insert")',
+      'select jobs (1)',
+      'select tasks(1) from dual # jobs("type"="insert")',
+      'show jobs',
+      'create table job(id int)',
+      'drop table job',
+      'select * from jobs("type"="routine_load")',
+      'select * from jobs(1, 2)',
+      'create job x on schedule every 1 day do insert into t select 1',
+      'pause routine load for job',
+      '/* pause job */ select 1; select "; drop job where jobname = 1"',
+      'drop table jobs',
+    ];
+    const ours: Commands = {
+      recognize: (sql) => {
+        if (recognize(sql) === undefined) return undefined;
+        throw new Error(`taken for ours: ${sql}`);
+      },
+    };
+    await expectSameBytes(ours, async (connection) => {
+      for (const sql of statements) {
+        await connection.query(sql).catch(() => undefined);
+        await connection.execute(sql).catch(() => undefined);
+      }
+    });
+  });
+
+  test('20: LOAD DATA LOCAL of an empty file, of none, refused by the client', async () => {
+    const file = join(temporaryFolder('infile'), 'empty.csv');
+    writeFileSync(file, '');
+    const script = `use d; create or replace table loaded (v varchar(200));
+load data local infile '${file}' into table loaded; load data local infile '${file}.none' into table loaded;
+select 'still there', count(*) from loaded;`;
+    for (const option of ['--local-infile=1', '--local-infile=0']) {
+      const login = ['-ubench', '-psecret', option, '-N', '-f', '-vv'];
+      const result = expectEqual(await cli(login, script));
+      expect(result.stdout).toContain('still there\t0');
+      expect(result.stderr).toContain('ERROR');
+    }
+    removeFolder(dirname(file));
+  });
+
+  test('20: LOAD DATA LOCAL whose file cannot be read to its end, or whose client goes away', async () => {
+    const ended = expectEqual(
+      await onEach(ports, { database: 'd' }, async (connection) => {
+        await connection.query('create or replace table loaded (v varchar(200)) engine = innodb');
+        const load = (stream: () => Readable): Promise<unknown> =>
+          outcome(
+            connection.query({
+              sql: "load data local infile 'x' into table loaded",
+              infileStreamFactory: stream,
+            }),
+          );
+        const rows = Buffer.from('row\n'.repeat(50_000));
+        const whole = await load(() => Readable.from([rows]));
+        const cut = await load(() => {
+          const pieces = [rows, rows];
+          return new Readable({
+            read(): void {
+              const piece = pieces.pop();
+              if (piece) this.push(piece);
+              else this.destroy(new Error('disk gone'));
+            },
+          });
+        });
+        // What mysql2 has no stream for it does not send.
+        const none = await outcome(
+          connection.query("load data local infile 'x' into table loaded"),
+        );
+        const [count] = await connection.query('select count(*) as n from loaded');
+        const socket = socketOf(connection);
+        const endless = new Readable({
+          read(): void {
+            if (socket.bytesWritten > 1_500_000) socket.resetAndDestroy();
+            else this.push(rows);
+          },
+        });
+        const { threadId } = connection;
+        void load(() => endless);
+        const alive = `select count(*) as n from information_schema.processlist where id = ${threadId}`;
+        await expect.poll(() => server.query(alive), { timeout: 10_000 }).toEqual([{ n: 0 }]);
+        const left = await server.query('select count(*) as n from d.loaded');
+        return { whole, cut, none, count, left };
+      }),
+    );
+    // What was sent of a file counts for the server.
+    expect(ended).toMatchObject({ whole: 'answered', count: [{ n: 150_000 }] });
+    expect(ended.left).toEqual(ended.count);
   });
 
   test('21: several statements in one packet', async () => {
