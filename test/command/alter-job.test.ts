@@ -106,6 +106,10 @@ describe('ALTER', () => {
       `ALTER JOB j ${ends({ [key]: 'other' })}`,
       `The ${key} property cannot be modified in ALTER JOB`,
     ]),
+    [
+      `ALTER JOB j ${ends({ server_time_zone: '+08:00' })}`,
+      'The server_time_zone property cannot be modified in ALTER JOB',
+    ],
     [`ALTER JOB j FROM MYSQL TO DATABASE db ("x"="y")`, 'Not support target properties key x'],
   ])('%s', async (sql, text) => {
     const before = world.job();
