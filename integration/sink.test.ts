@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FrontendClient } from '../src/sink/frontend-client.ts';
 import { checkTable, createTable, truncateTable } from '../src/sink/table-ddl.ts';
+import { available, startMariadb } from './servers.ts';
 import {
   bodyOf,
   column,
@@ -213,3 +215,17 @@ describe('a load', () => {
     await expect(refused).rejects.not.toThrow('not the password');
   });
 });
+
+/** A real server judges the escapes; the stand-in knows no modes. */
+test.runIf(available('mariadb'))(
+  'literals are what they are where the server takes backslashes as they stand',
+  async () => {
+    await using server = await startMariadb(['--sql-mode=NO_BACKSLASH_ESCAPES']);
+    const { host, port, user, password } = server;
+    const frontends = [{ host, port }];
+    await using frontend = new FrontendClient({ frontends, user, password });
+    const name = `a\\b'c"d`;
+    await server.exec(`CREATE DATABASE \`${name}\``);
+    await expect(frontend.databaseExists(name)).resolves.toBe(true);
+  },
+);

@@ -42,20 +42,9 @@ export class FrontendClient implements AsyncDisposable {
   #preferred = 0;
 
   constructor(options: FrontendOptions) {
-    this.#pools = options.frontends.map(({ host, port }) => ({
-      at: `${host}:${port}`,
-      pool: createPool({
-        host,
-        port,
-        user: options.user,
-        password: options.password,
-        connectTimeout: CONNECT_MS,
-        connectionLimit: 4,
-        maxIdle: 1,
-        idleTimeout: 60_000,
-        // STRING and JSON columns are labelled binary (doris-target.md §4.4), but Doris has no other text than UTF-8.
-        typeCast: (field) => field.string('utf8'),
-      }),
+    this.#pools = options.frontends.map((frontend) => ({
+      at: `${frontend.host}:${frontend.port}`,
+      pool: openPool(frontend, options),
     }));
   }
 
@@ -147,6 +136,28 @@ export class FrontendClient implements AsyncDisposable {
     }
     throw failure;
   }
+}
+
+function openPool({ host, port }: HostPort, { user, password }: FrontendOptions): Pool {
+  const pool = createPool({
+    host,
+    port,
+    user,
+    password,
+    connectTimeout: CONNECT_MS,
+    connectionLimit: 4,
+    maxIdle: 1,
+    idleTimeout: 60_000,
+    // STRING and JSON columns are labelled binary (doris-target.md §4.4), but Doris has no other text than UTF-8.
+    typeCast: (field) => field.string('utf8'),
+  });
+  // In front of the first statement: what we escape in literals is not to depend on the cluster's NO_BACKSLASH_ESCAPES.
+  pool.pool.on('connection', (connection) => {
+    connection.query("SET SESSION sql_mode = ''", (error) => {
+      if (error !== null) connection.destroy();
+    });
+  });
+  return pool;
 }
 
 /** Runs one statement and gives the connection back, or ends it when nobody knows any more what it is doing. */

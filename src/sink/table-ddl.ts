@@ -301,7 +301,7 @@ export function identifier(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }
 
-/** A string literal of Doris' parser: backslash escapes are on. */
+/** A string literal of Doris' parser. Backslash escapes are on, whatever the cluster's `sql_mode`: `FrontendClient` sets its own. */
 function quoted(text: string): string {
   const escaped = text
     .replaceAll('\\', '\\\\')

@@ -52,6 +52,15 @@ describe('rows', () => {
   });
 });
 
+test('every session begins with an sql_mode of its own, in front of its first statement', async () => {
+  const fe = await frontend(() => 'ok');
+  const client = clientOf(fe.port);
+  await client.execute('CREATE TABLE a (b INT)');
+  await client.execute('CREATE TABLE c (d INT)');
+  expect(fe.settings).toEqual(["SET SESSION sql_mode = ''"]);
+  expect(fe.statements).toHaveLength(2);
+});
+
 describe('look-ups', () => {
   test('a database is there or not, by its exact name', async () => {
     const fe = await frontend((sql) =>

@@ -30,6 +30,8 @@ const COM_QUERY = 3;
 /** The query port of an FE, as much of it as look-ups and DDL need. */
 export class FakeQueryPort implements AsyncDisposable {
   readonly statements: string[] = [];
+  /** What each session was begun with. */
+  readonly settings: string[] = [];
   /** Set to refuse logins. */
   refusal: { readonly errno: number; readonly message: string } | undefined;
   readonly #sockets = new Set<Socket>();
@@ -77,6 +79,11 @@ export class FakeQueryPort implements AsyncDisposable {
         send(socket, sequence + 1, refusal === undefined ? ok() : error(refusal));
       } else if (payload[0] === COM_QUERY) {
         const sql = payload.toString('utf8', 1);
+        if (/^SET SESSION sql_mode/.test(sql)) {
+          this.settings.push(sql);
+          send(socket, 1, ok());
+          continue;
+        }
         this.statements.push(sql);
         answer(socket, this.#reply(sql));
       } else {
