@@ -97,8 +97,9 @@ export async function copied(
   readonly replica: Replica;
   readonly from: Position;
 }> {
-  const tables = await source.preflight(selection);
+  const selected = await source.preflight(selection);
   const from = await source.safePosition();
+  const tables = await source.mark(selected);
   const replica = new Replica();
   await replica.copy(source, tables);
   return { tables, replica, from };

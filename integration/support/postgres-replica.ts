@@ -13,6 +13,8 @@ export class Replica {
   readonly tables = new Map<string, Map<string, string>>();
   /** Tables as they were to be recorded last. */
   readonly noted = new Map<string, TableSpec>();
+  /** Behind what was followed last, a stop included. */
+  at: Position | undefined;
   loads = 0;
 
   rows(table: TableSpec): Map<string, string> {
@@ -75,7 +77,8 @@ export class Replica {
     if (barrier?.kind === 'truncate') for (const table of barrier.tables) this.rows(table).clear();
     if (barrier?.kind === 'note')
       for (const table of barrier.tables) this.noted.set(tableId(table), table);
-    stream.acknowledge(barrier?.after ?? fill.to);
+    this.at = barrier?.after ?? fill.to;
+    stream.acknowledge(this.at);
     if (barrier?.stop !== undefined) throw barrier.stop;
     return fill;
   }

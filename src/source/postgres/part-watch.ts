@@ -13,7 +13,7 @@ import {
 } from './part-stamp.ts';
 import { publicationFindings, type PublicationName } from './publication.ts';
 import { sqlStateOf } from './postgres-error.ts';
-import { waitedTooLong } from './replication-slot.ts';
+import { currentLsn, waitedTooLong } from './replication-slot.ts';
 import { expectKeys, expectTables } from './table-checks.ts';
 import type { SourceTable } from './table-catalog.ts';
 import { readParts, type TablePart } from './table-parts.ts';
@@ -35,6 +35,12 @@ export interface WatchedSource {
 export interface Noted {
   readonly tables: readonly TableSpec[];
   readonly stop?: ProxyError;
+}
+
+interface Stop {
+  readonly table: KnownTable;
+  readonly reasons: readonly string[];
+  readonly lsn: bigint;
 }
 
 interface Arrival {
@@ -63,7 +69,7 @@ export class PartWatch implements Parts, AsyncDisposable {
   readonly #recorded = new Map<KnownTable, Stamps>();
   /** Which table a relation belongs to; those that were parts in this stream's life stay. */
   readonly #owners = new Map<number, KnownTable>();
-  readonly #stops: { readonly table: KnownTable; readonly reasons: readonly string[] }[] = [];
+  #stops: readonly Stop[] = [];
   #arrivals: Arrival[] = [];
   #polledAt = 0;
   #reader: SplitReader | undefined;
@@ -129,14 +135,18 @@ export class PartWatch implements Parts, AsyncDisposable {
     }
   }
 
-  /** What was found to stop at, and is from now on recorded as it is. */
-  takeStop(): Noted | undefined {
-    const [first, ...more] = this.#stops.splice(0);
-    if (first === undefined) return undefined;
-    const stops = [first, ...more];
+  /**
+   * What was found to stop at, once the stream is at `lsn`, and is from now on recorded as it is. What the log still had when it
+   * was found comes before: loaded later, it would bring rows back that somebody has removed from Doris meanwhile.
+   */
+  takeStop(lsn: bigint): Noted | undefined {
+    const stops = this.#stops;
+    if (stops.length === 0 || stops.some((stop) => stop.lsn > lsn)) return undefined;
     const reasons = [...new Set(stops.flatMap((stop) => stop.reasons))].join('; ');
+    const tables = stops.map(({ table }) => this.#specOf(table));
+    this.#stops = [];
     return {
-      tables: stops.map(({ table }) => this.#specOf(table)),
+      tables,
       stop: new ProxyError('SOURCE_DDL', `${reasons}; then RESUME JOB, which goes on behind this`),
     };
   }
@@ -151,7 +161,9 @@ export class PartWatch implements Parts, AsyncDisposable {
     signal: AbortSignal,
   ): Promise<Noted | 'more' | undefined> {
     const [next] = this.#arrivals;
-    if (next === undefined || !(await this.#isVisible(next))) return undefined;
+    // What is recorded then would hide a stop that is still to come.
+    if (next === undefined || this.#stops.length > 0 || !(await this.#isVisible(next)))
+      return undefined;
     const { table, part, stamp } = next;
     let there = true;
     try {
@@ -205,7 +217,10 @@ export class PartWatch implements Parts, AsyncDisposable {
       this.#record(table, stampsOf(found, stampOf));
       return;
     }
-    this.#stop(table, recorded, found, stampOf);
+    const reasons = this.#judge(table, recorded, found, stampOf);
+    if (reasons.length > 0) {
+      this.#stops = [...this.#stops, { table, reasons, lsn: await currentLsn(session) }];
+    }
     for (const part of found) {
       const known = recorded[part.oid] !== undefined;
       if (known || this.#arrivals.some((a) => a.part.oid === part.oid)) continue;
@@ -220,12 +235,12 @@ export class PartWatch implements Parts, AsyncDisposable {
   }
 
   /** What went, or was attached anew, is forgotten, and copied when it is there; the rest is known from now on as it is. */
-  #stop(
+  #judge(
     table: KnownTable,
     recorded: Stamps,
     found: readonly TablePart[],
     stampOf: (part: TablePart) => string,
-  ): void {
+  ): readonly string[] {
     const stamps = { ...recorded };
     const reasons: string[] = [];
     for (const [oid, stamp] of Object.entries(recorded)) {
@@ -237,9 +252,8 @@ export class PartWatch implements Parts, AsyncDisposable {
       if (now === undefined || reason.anew) delete stamps[oid];
       else stamps[oid] = now;
     }
-    if (reasons.length === 0) return;
-    this.#record(table, stamps);
-    this.#stops.push({ table, reasons });
+    if (reasons.length > 0) this.#record(table, stamps);
+    return reasons;
   }
 
   #record(table: KnownTable, stamps: Stamps): void {

@@ -5,7 +5,6 @@ import type { SnapshotSplit } from '../../model/job.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from '../source.ts';
 import { Session, type PostgresTarget } from './connection.ts';
-import { parseLsn } from './lsn.ts';
 import { preflight, type SourceNames } from './preflight.ts';
 import { stampReader, stampsOf, withParts } from './part-stamp.ts';
 import { PartWatch } from './part-watch.ts';
@@ -13,6 +12,7 @@ import { dropPublication, ensurePublication } from './publication.ts';
 import {
   checkSlot,
   createSlot,
+  currentLsn,
   dropSlot,
   readSlot,
   waitForVisibility,
@@ -341,11 +341,4 @@ export class PostgresSource implements Source {
 
 function position(lsn: bigint): PostgresPosition {
   return { kind: 'postgres', lsn: String(lsn), event: 0, txId: '', tsUsec: '0' };
-}
-
-async function currentLsn(session: Session): Promise<bigint> {
-  const [row] = await session.rows<{ readonly lsn: string }>(
-    `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn`,
-  );
-  return parseLsn(row?.lsn ?? '0/0');
 }

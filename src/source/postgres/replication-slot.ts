@@ -46,6 +46,14 @@ export async function readSlot(session: Session, name: string): Promise<Slot | u
   };
 }
 
+/** The end of the log as it is now. */
+export async function currentLsn(session: Session): Promise<bigint> {
+  const [row] = await session.rows<{ readonly lsn: string }>(
+    `SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text AS lsn`,
+  );
+  return parseLsn(row?.lsn ?? '0/0');
+}
+
 /** Makes the slot and returns its consistent point: whatever commits after it is in the stream. */
 export async function createSlot(session: Session, name: string): Promise<bigint> {
   const [row] = await session.rows<{ readonly lsn: string }>(

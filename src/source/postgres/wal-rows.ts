@@ -16,6 +16,8 @@ export class WalTable {
   readonly keyAt: readonly number[];
   /** Every copied column is in the log; false with generated columns before Postgres 18. */
   readonly complete: boolean;
+  /** The copied columns come as they are written; false with a partition that was a table of another order. */
+  readonly inOrder: boolean;
 
   constructor(relation: Relation, encoder: RowEncoder) {
     this.encoder = encoder;
@@ -25,6 +27,8 @@ export class WalTable {
     this.identity = relation.columns.map((c) => c.identity);
     this.keyAt = encoder.spec.key.map((name) => relation.columns.findIndex((c) => c.name === name));
     this.complete = encoder.columns.every((_, place) => this.places.includes(place));
+    const copied = this.places.filter((place) => place >= 0);
+    this.inOrder = copied.every((place, i) => i === 0 || place > copied[i - 1]!);
   }
 }
 
@@ -64,7 +68,11 @@ export class WalRows {
     } else if (kind !== TUPLE.NEW || b[start] === MESSAGE.DELETE) {
       throw malformed(b, start, `tuple kind 0x${kind?.toString(16)}`);
     }
-    const whole = table.complete && this.#writeNew(table, out, b, start, end, at);
+    const whole =
+      table.complete &&
+      (table.inOrder
+        ? this.#writeNew(table, out, b, start, end, at)
+        : this.#writeSorted(table, out, b, start, end, at));
     if (this.#oldKind !== 0 || !whole) this.#keys(table, out, b, start, end, at, whole);
   }
 
@@ -98,6 +106,44 @@ export class WalRows {
       else encoder.value(out, column, b, from, to);
     }
     cursor.finish();
+    encoder.end(out);
+    return true;
+  }
+
+  /** As {@link #writeNew}, for values that come in another order than they are written in. */
+  #writeSorted(
+    table: WalTable,
+    out: TableBatch,
+    b: Buffer,
+    start: number,
+    end: number,
+    at: number,
+  ): boolean {
+    const cursor = this.#cursor;
+    const { places, encoder } = table;
+    const values: OldValue[] = [];
+    this.#enter(table, b, start, end, at);
+    for (let i = 0; i < places.length; i++) {
+      cursor.next();
+      const place = places[i]!;
+      if (place < 0) continue;
+      const { kind, from, to } = cursor;
+      if (kind !== VALUE.UNCHANGED) {
+        values[place] = { kind, from, to, buffer: b };
+        continue;
+      }
+      const old = this.#oldValue(table, i);
+      if (old?.kind !== VALUE.TEXT) return false;
+      values[place] = old;
+    }
+    cursor.finish();
+    out.startRow();
+    values.forEach(({ kind, from, to }, place) => {
+      const column = encoder.columns[place]!;
+      encoder.begin(out, column);
+      if (kind === VALUE.NULL) out.null();
+      else encoder.value(out, column, b, from, to);
+    });
     encoder.end(out);
     return true;
   }

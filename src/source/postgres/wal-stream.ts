@@ -97,7 +97,7 @@ export class PostgresChangeStream implements ChangeStream {
       await watch.verify();
     }
     const to = this.#tx === undefined ? this.#at : this.#inside();
-    const stop = watch.takeStop();
+    const stop = watch.takeStop(BigInt(this.#at.lsn));
     if (stop !== undefined) return { to, barrier: { kind: 'note', ...stop, after: to } };
     if (this.#tx !== undefined) return undefined;
     const copied = await watch.copy(batch, limit, signal);
