@@ -1,11 +1,15 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { ConfigError, helpText, readConfig } from '../src/config.ts';
 
+const folder = mkdtempSync(path.join(tmpdir(), 'djp-config-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
 const file = (content: string): string => {
-  const name = path.join(mkdtempSync(path.join(tmpdir(), 'djp-config-')), 'file');
+  const name = path.join(folder, `file${++files}`);
   writeFileSync(name, content);
   return name;
 };

@@ -140,12 +140,16 @@ async function installMariadb(
   dataDir: string,
   options: readonly string[],
 ): Promise<void> {
+  // Of its own: two servers that are made at the same moment have met in the common one.
+  const tmpDir = `${dataDir}.tmp`;
+  mkdirSync(tmpDir);
   await runChecked({
     program: programs.installDb,
     args: [
       '--no-defaults',
       ...asRoot(),
       `--datadir=${dataDir}`,
+      `--tmpdir=${tmpDir}`,
       '--auth-root-authentication-method=normal',
       '--skip-test-db',
       '--innodb-log-file-size=16M',
