@@ -45,7 +45,8 @@ const target: Target = {
 const parts: RunnerParts = {
   catalog,
   target,
-  openSource: (job, password) => openJobSource(job, password, certificateDir),
+  openSource: (job, password) =>
+    openJobSource(job, password, certificateDir, (kind) => catalog.countViolation(kind)),
   limits: LIMITS,
   log,
   now: Date.now,

@@ -135,7 +135,8 @@ function openListener(
     catalog,
     scheduler,
     target: frontend,
-    openSource: (job, password) => openJobSource(job, password, config.certificateDir),
+    openSource: (job, password) =>
+      openJobSource(job, password, config.certificateDir, (kind) => catalog.countViolation(kind)),
     settings: settingsOf(config, catalog),
     log,
     now: Date.now,

@@ -7,6 +7,7 @@ export const VIOLATIONS = {
   acknowledged_ahead:
     'Positions that were to be acknowledged to the source before they were durable',
   load_without_intent: 'Loads begun whose labels were not on disk',
+  publication_shrank: 'Tables that left a publication while we made sure of it',
   rows_without_schema: 'Loads of rows whose columns are not those recorded for their table',
 } as const;
 

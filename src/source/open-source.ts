@@ -1,4 +1,5 @@
 import type { Job, Properties, SourceType } from '../model/job.ts';
+import type { Violation } from '../model/violation.ts';
 import { readMysqlOptions } from './mysql/mysql-options.ts';
 import { MysqlSource } from './mysql/mysql-source.ts';
 import { readPostgresOptions } from './postgres/postgres-options.ts';
@@ -11,6 +12,8 @@ export interface SourceContext {
   readonly jobId: number;
   /** PEM text of the file that the property `ssl_rootcert` names. */
   readonly rootCertificate?: string;
+  /** Told of what must never happen. */
+  readonly violated?: (kind: Violation) => Promise<void>;
 }
 
 type Open = (properties: Properties, password: string, context: SourceContext) => Promise<Source>;
@@ -36,15 +39,17 @@ export async function openSource(
   return await OPEN[type](properties, password, context);
 }
 
-/** As {@link openSource}, for a job; `certificateDir` holds what `ssl_rootcert` may name. */
+/** As {@link openSource}, for a job; `certificateDir` holds what `ssl_rootcert` may name, `violated` is told of what must never happen. */
 export async function openJobSource(
   { id, sourceType, sourceProperties }: Job,
   password: string,
   certificateDir: string | undefined,
+  violated: (kind: Violation) => Promise<void>,
 ): Promise<Source> {
   const rootCertificate = readRootCertificate(certificateDir, sourceProperties);
   return await openSource(sourceType, sourceProperties, password, {
     jobId: id,
+    violated,
     ...(rootCertificate === undefined ? {} : { rootCertificate }),
   });
 }

@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { ProxyError } from '../../model/error.ts';
 import type { Properties } from '../../model/job.ts';
+import type { Violation } from '../../model/violation.ts';
 import { parseJdbcUrl } from '../jdbc-url.ts';
 import { askedZone, ZONE_PROPERTY } from '../job-zone.ts';
 import type { PostgresSourceOptions } from './postgres-source.ts';
@@ -10,6 +11,7 @@ export interface PostgresContext {
   readonly jobId: number;
   /** PEM text behind the property `ssl_rootcert`. */
   readonly rootCertificate?: string;
+  readonly violated?: (kind: Violation) => Promise<void>;
 }
 
 /** What Doris' own jobs look at (cdc-semantics.md §1.0). */
@@ -45,6 +47,7 @@ export function readPostgresOptions(
       ...(tls === undefined ? {} : { tls }),
     },
     schema,
+    ...(context.violated === undefined ? {} : { violated: context.violated }),
     ...(properties['slot_name'] === undefined ? {} : { slotName: properties['slot_name'] }),
     ...(properties['publication_name'] === undefined
       ? {}

@@ -3,6 +3,7 @@ import { ProxyError } from '../../model/error.ts';
 import type { Position, PostgresPosition } from '../../model/offset.ts';
 import type { SnapshotSplit } from '../../model/job.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
+import type { Violation } from '../../model/violation.ts';
 import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from '../source.ts';
 import { Session, type PostgresTarget } from './connection.ts';
 import { preflight, type SourceNames } from './preflight.ts';
@@ -46,6 +47,8 @@ export interface PostgresSourceOptions {
   readonly slotName?: string;
   /** Property `publication_name`; absent: `doris_pub_<jobId>`, made and dropped by us. */
   readonly publicationName?: string;
+  /** Told of what must never happen. */
+  readonly violated?: (kind: Violation) => Promise<void>;
 }
 
 /**
@@ -60,6 +63,7 @@ export class PostgresSource implements Source {
   readonly #askedZone: (() => TimeZone | undefined) | undefined;
   readonly #names: SourceNames;
   readonly #snapshot: SharedSnapshot;
+  readonly #violated: PostgresSourceOptions['violated'];
   readonly #idle: Session[] = [];
   #control: Promise<Session> | undefined;
   /** What {@link preflight} selected and the slot is not made for yet. */
@@ -91,6 +95,7 @@ export class PostgresSource implements Source {
       ownSlot: (options.slotName ?? slot) === slot,
       publication: { name: publicationName, own: publicationName === publication },
     };
+    this.#violated = options.violated;
     this.#snapshot = new SharedSnapshot(() => Session.open(this.#target));
   }
 
@@ -240,7 +245,8 @@ export class PostgresSource implements Source {
     const tables = this.#selected;
     if (tables === undefined) return undefined;
     const { slot, ownSlot, publication } = this.#names;
-    await ensurePublication(session, publication, tables);
+    const shrank = await ensurePublication(session, publication, tables);
+    if (shrank) await this.#violated?.('publication_shrank');
     const exists = (await readSlot(session, slot)) !== undefined;
     const made = exists || !ownSlot ? undefined : await createSlot(session, slot);
     this.#selected = undefined;
