@@ -46,8 +46,13 @@ export class Replica {
     batch.reset();
   }
 
-  /** Reads every split of every table. */
-  async copy(source: Source, tables: readonly TableSpec[], splitRows = 1000): Promise<number> {
+  /** Reads every split of every table; `between` is awaited after each. */
+  async copy(
+    source: Source,
+    tables: readonly TableSpec[],
+    splitRows = 1000,
+    between: () => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<number> {
     let splits = 0;
     const batch = new Batch();
     const signal = AbortSignal.timeout(60_000);
@@ -63,6 +68,7 @@ export class Replica {
           done = await reader.fill(batch, LIMIT, signal);
           this.load(batch);
         }
+        await between();
       }
     }
     return splits;
