@@ -2,6 +2,7 @@ import { changeGrants, createUser, dropUser, setPassword } from './account-state
 import { alterTable, cancelAlter } from './alter-table.ts';
 import { createDatabase, createTable, dropDatabase, dropTable, truncateTable } from './ddl.ts';
 import { insert, remove, update } from './dml.ts';
+import { jobStatement } from './job-statements.ts';
 import { runQuery } from './query.ts';
 import { OK, type Result, textRows } from './result.ts';
 import { type Session, useDatabase } from './session.ts';
@@ -19,7 +20,7 @@ export async function execute(statement: Statement, session: Session): Promise<R
     return { kind: 'rows', ...(await runQuery(translateQuery(statement, session), session)) };
   const word = statement.identifier().toUpperCase();
   if (isWord(statement.peek(), 'JOB') || isWord(statement.peek(), 'TASK'))
-    return refuseJob(statement, word);
+    return jobStatement(statement, word, session);
   switch (word) {
     case 'SHOW':
       return show(statement, session);
@@ -60,16 +61,6 @@ export async function execute(statement: Statement, session: Session): Promise<R
 /** Whether the statement is one whose rows DuckDB computes. */
 export function isQuery(statement: Statement): boolean {
   return isWord(statement.peek(), 'SELECT') || isWord(statement.peek(), 'WITH');
-}
-
-/**
- * There are no native jobs here, and a streaming job's statement must never get past the proxy: it is answered as by a
- * Doris that does not know the syntax, or does not know the job.
- */
-function refuseJob(statement: Statement, verb: string): never {
-  if (verb === 'CREATE' || verb === 'ALTER') throw statement.error("{'TABLE', 'DATABASE', 'USER'}");
-  const name = statement.tokens.find(({ kind }) => kind === 'string')?.text ?? '';
-  throw refusal(`job not exist, jobName:${name}`);
 }
 
 async function create(statement: Statement, session: Session): Promise<Result> {

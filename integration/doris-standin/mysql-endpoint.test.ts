@@ -226,7 +226,7 @@ test('KILL QUERY ends the statement and leaves the connection', async () => {
 });
 
 describe('jobs', () => {
-  test('Doris has none, in the columns of 4.0', async () => {
+  test('there are none at first, in the columns of 4.0', async () => {
     const [rows, fields] = await sql.query(
       'select * from jobs("type"="insert") where ExecuteType = "STREAMING"',
     );
@@ -265,5 +265,50 @@ describe('jobs', () => {
     "CANCEL TASK WHERE jobName = 'j' AND taskId = 1",
   ])('%s must not get here', async (statement) => {
     expect((await errorOf(sql, statement)).errno).toBe(1105);
+  });
+
+  test('an INSERT on a schedule is kept, paused, resumed and dropped', async () => {
+    await sql.query('CREATE JOB daily ON SCHEDULE EVERY 1 DAY DO INSERT INTO d.t VALUES (7)');
+    const shown = 'select Status, RecurringStrategy from jobs("type"="insert")';
+    expect(await rowsOf(sql, shown)).toEqual([
+      ['RUNNING', expect.stringMatching(/^EVERY 1 DAY STARTS \d{4}-/)],
+    ]);
+    const again = 'CREATE JOB daily ON SCHEDULE AT CURRENT_TIMESTAMP DO INSERT INTO d.t VALUES (7)';
+    expect((await errorOf(sql, again)).message).toContain('job name exist, jobName:daily');
+    await sql.query("PAUSE JOB WHERE jobName = 'daily'");
+    expect((await errorOf(sql, "PAUSE JOB WHERE jobName = 'daily'")).message).toContain(
+      "Can't change job status to the same status",
+    );
+    expect(await rowsOf(sql, shown)).toMatchObject([['PAUSED', expect.anything()]]);
+    await sql.query("RESUME JOB WHERE jobName = 'daily'");
+    await sql.query("DROP JOB WHERE jobName = 'daily'");
+    expect(await rowsOf(sql, shown)).toEqual([]);
+  });
+
+  test('one that runs once has a task, in view of who may LOAD there', async () => {
+    await sql.query(
+      "CREATE JOB once ON SCHEDULE AT CURRENT_TIMESTAMP COMMENT 'c' DO INSERT INTO d.t SELECT 8, 'x', 'y'",
+    );
+    expect(await rowsOf(sql, 'SELECT id FROM d.t WHERE id = 8')).toEqual([['8']]);
+    const tasks = 'select JobName, Status, LoadStatistic from tasks("type"="insert")';
+    expect(await rowsOf(sql, tasks)).toEqual([['once', 'SUCCESS', '\\N']]);
+    const other = await connect(standin, { user: 'u', password: 'secret' });
+    expect(await rowsOf(other, tasks)).toEqual([]);
+    expect((await errorOf(other, "DROP JOB WHERE jobName = 'once'")).errno).toBe(1227);
+    await other.end();
+    await sql.query("DROP JOB WHERE jobName = 'once'");
+  });
+
+  test.each<[string, number, number]>([
+    ['Doris version doris-2.1.9-x', 12, 12],
+    ['Doris version doris-4.1.2-x', 20, 14],
+    ['Doris version doris-4.1.4-x', 21, 14],
+  ])('%s has the columns of its time', async (versionComment, jobs, tasks) => {
+    await using other = await startStandin({ versionComment });
+    const client = await connect(other);
+    const [, jobFields] = await client.query('select * from jobs("type"="insert")');
+    const [, taskFields] = await client.query('select * from tasks("type"="insert")');
+    expect([jobFields.length, taskFields.length]).toEqual([jobs, tasks]);
+    await client.end();
   });
 });

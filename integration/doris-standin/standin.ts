@@ -3,6 +3,7 @@ import { Catalog } from './catalog.ts';
 import { Faults } from './faults.ts';
 import { openFrontend } from './fe-http.ts';
 import { MysqlListener } from './mysql-listener.ts';
+import type { NativeJob } from './native-jobs.ts';
 import { type LoadRecord, type Settings, State } from './state.ts';
 import { Store } from './store.ts';
 import { type LabelLimits, Transactions } from './transactions.ts';
@@ -97,5 +98,6 @@ async function openState(store: Store, options: StandinOptions): Promise<State> 
     users: new Users(await store.readMeta('users'), (stored) => store.writeMeta('users', stored)),
     transactions: new Transactions(limits, await store.readLabels(Date.now() - limits.labelKeepMs)),
     faults: new Faults(),
+    nativeJobs: JSON.parse((await store.readMeta('jobs')) ?? '[]') as NativeJob[],
   });
 }

@@ -1,5 +1,6 @@
 import type { Catalog, Database, Table } from './catalog.ts';
 import type { Faults } from './faults.ts';
+import type { NativeJob } from './native-jobs.ts';
 import { Mutex, putLabel, type Store } from './store.ts';
 import type { Transaction, Transactions } from './transactions.ts';
 import { mergeLoad } from './merge.ts';
@@ -44,6 +45,7 @@ export class State {
   readonly users: Users;
   readonly transactions: Transactions;
   readonly faults: Faults;
+  readonly nativeJobs: NativeJob[];
   readonly loads: LoadRecord[] = [];
   /** Filled by the endpoints once they listen. */
   readonly ports = { query: 0, http: 0, be: 0 };
@@ -51,9 +53,13 @@ export class State {
   readonly definitions = new Mutex();
   private readonly commitOrder = new Map<number, Mutex>();
   private random: number;
+  private lastJobId = 0;
 
   constructor(
-    parts: Pick<State, 'settings' | 'store' | 'catalog' | 'users' | 'transactions' | 'faults'>,
+    parts: Pick<
+      State,
+      'settings' | 'store' | 'catalog' | 'users' | 'transactions' | 'faults' | 'nativeJobs'
+    >,
   ) {
     this.settings = parts.settings;
     this.store = parts.store;
@@ -61,6 +67,7 @@ export class State {
     this.users = parts.users;
     this.transactions = parts.transactions;
     this.faults = parts.faults;
+    this.nativeJobs = parts.nativeJobs;
     this.random = parts.settings.seed;
   }
 
@@ -86,6 +93,16 @@ export class State {
 
   saveCatalog(): Promise<void> {
     return this.store.writeMeta('catalog', this.catalog.stored());
+  }
+
+  saveNativeJobs(): Promise<void> {
+    return this.store.writeMeta('jobs', JSON.stringify(this.nativeJobs));
+  }
+
+  /** Jobs and tasks have one counter, which begins at the time in milliseconds (job-sql.md §3.4). */
+  nextJobId(): number {
+    this.lastJobId = Math.max(this.lastJobId + 1, Date.now());
+    return this.lastJobId;
   }
 
   record(load: Omit<LoadRecord, 'time'>): void {

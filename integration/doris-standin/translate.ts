@@ -1,6 +1,6 @@
 import type { ColumnType } from './column-type.ts';
 import { informationSchemaSql } from './information-schema.ts';
-import { words } from './result.ts';
+import { jobFunctionColumns, jobFunctionSql } from './native-jobs.ts';
 import { resolvePath, type Session } from './session.ts';
 import { notModelled, refusal } from './sql-error.ts';
 import { quoteName, quoteText, visibleRowsSql } from './store.ts';
@@ -18,15 +18,6 @@ export interface Translation {
   /** What `SLEEP(n)` asks for: the query begins that much later. */
   readonly sleepMs: number;
 }
-
-/** Columns of Doris' own job functions, 4.0 shape; the stand-in has no jobs, so no rows. */
-const JOB_FUNCTIONS: Readonly<Record<string, readonly string[]>> = {
-  JOBS: words(`Id Name Definer ExecuteType RecurringStrategy Status ExecuteSql CreateTime
-    SucceedTaskCount FailedTaskCount CanceledTaskCount Comment Properties
-    CurrentOffset EndOffset LoadStatistic ErrorMsg JobRuntimeMsg`),
-  TASKS: words(`TaskId JobId JobName Label Status ErrorMsg CreateTime StartTime FinishTime
-    TrackingUrl LoadStatistic User FirstErrorMsg RunningOffset`),
-};
 
 const AFTER_TABLE = new Set(
   'WHERE GROUP ORDER HAVING LIMIT UNION INTERSECT EXCEPT MINUS JOIN INNER LEFT RIGHT FULL CROSS ON USING NATURAL WINDOW QUALIFY'.split(
@@ -178,19 +169,19 @@ class Translator {
     this.out.push(aliased ? sql : `${sql} AS ${quoteName(name)}`);
   }
 
-  /** `jobs("type"="insert")` and `tasks(...)`: no rows, the columns of Doris 4.0. */
-  private tableFunction(name: string): void {
-    const columns = JOB_FUNCTIONS[name.toUpperCase()];
-    if (columns === undefined) throw notModelled(`the table function ${name}`);
+  /** `jobs("type"="insert")` and `tasks(...)`. */
+  private tableFunction(written: string): void {
+    const name = written.toUpperCase();
+    const columns = jobFunctionColumns(name, this.session.state.settings.versionComment);
+    if (columns === undefined) throw notModelled(`the table function ${written}`);
     const [, key, equals, value, close] = this.tokens.slice(this.at, this.at + 5);
     if (!isSymbol(equals, '=') || !isSymbol(close, ')') || key?.text.toLowerCase() !== 'type')
       throw refusal(`Invalid ${name.toLowerCase().slice(0, -1)} metadata query`);
     if (value?.text.toUpperCase() !== 'INSERT')
-      throw notModelled(`${name}("type"="${value?.text ?? ''}")`);
+      throw notModelled(`${written}("type"="${value?.text ?? ''}")`);
     this.at += 5;
     for (const column of columns) this.hint(column, { name: 'STRING' });
-    const nulls = columns.map((column) => `CAST(NULL AS VARCHAR) AS ${quoteName(column)}`);
-    this.derived(`(SELECT ${nulls.join(', ')} WHERE false)`, name);
+    this.derived(jobFunctionSql(name, columns, this.session), written);
   }
 
   private hint(name: string, type: ColumnType): void {

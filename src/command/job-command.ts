@@ -34,7 +34,8 @@ export class JobCommands implements Commands {
   }
 
   recognize(sql: string): OwnStatement | undefined {
-    const recognized = recognize(sql);
+    const { catalog } = this.#parts;
+    const recognized = recognize(sql, (name) => catalog.jobByName(name) !== undefined);
     return recognized === undefined ? undefined : this.#own(sql, recognized);
   }
 

@@ -71,6 +71,17 @@ function namesSource(sql: string, [verb, noun, ...rest]: readonly Token[]): bool
   return (streams && isWord(verb, 'CREATE')) || /\bfrom\b|passw|pwd|secret/i.test(sql);
 }
 
+/** The name in `CREATE JOB name [PROPERTIES (…)] ON …`, whatever comes then; undefined for any other text. */
+export function nativeJobName([verb, noun, ...rest]: readonly Token[]): string | undefined {
+  if (!isWord(verb, 'CREATE') || !isWord(noun, 'JOB')) return undefined;
+  const end = rest.findIndex((token) => isWord(token, 'ON') || isWord(token, 'PROPERTIES'));
+  const path = rest.slice(0, Math.max(0, end));
+  const isPath = path.every((token, i) =>
+    i % 2 === 1 ? isPunctuation(token, '.') : token.kind === 'word' || token.kind === 'quoted',
+  );
+  return isPath && path.length % 2 === 1 ? path.map(({ text }) => text).join('') : undefined;
+}
+
 /** Whether a property's value must never be shown. */
 export function isSecretKey(key: string): boolean {
   return /passw|pwd|secret/i.test(key);

@@ -1,4 +1,4 @@
-import { parseJobStatement, type JobStatement } from './job-statement.ts';
+import { nativeJobName, parseJobStatement, type JobStatement } from './job-statement.ts';
 import { isPunctuation, isWord, tokenize, type Token } from './tokenizer.ts';
 import { parseConfigStatement, type ConfigStatement } from './config-statement.ts';
 import { describedTvf, findTvfCalls, type QueryText, type TvfName } from './tvf-call.ts';
@@ -35,8 +35,13 @@ const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|tas
  * Decides whether `sql` is ours; undefined sends it to Doris byte for byte. A statement that starts like
  * ours but does not parse is not ours: Doris then answers in its own words; unless it names a job's source, whose
  * password Doris must not see. Never throws.
+ *
+ * @param isTaken whether a job of ours has this name: then Doris must not make one of its own that nobody could name any more.
  */
-export function recognize(sql: string): Recognized | undefined {
+export function recognize(
+  sql: string,
+  isTaken: (jobName: string) => boolean = () => false,
+): Recognized | undefined {
   if (sql.length > LENGTH_MAX && !(sql.length <= JOB_LENGTH_MAX && JOB_START.test(sql))) {
     return undefined;
   }
@@ -47,11 +52,12 @@ export function recognize(sql: string): Recognized | undefined {
     return recognizeOne(
       sql,
       tokens.filter((token) => !isPunctuation(token, ';')),
+      isTaken,
     );
   }
   const parts = statements.map((part) => ({
     sql: part,
-    recognized: recognizeOne(part, tokenize(part)),
+    recognized: recognizeOne(part, tokenize(part), isTaken),
   }));
   return parts.some(({ recognized }) => recognized !== undefined)
     ? { kind: 'batch', parts }
@@ -76,9 +82,13 @@ function splitStatements(sql: string, tokens: readonly Token[]): readonly string
   return parts;
 }
 
-function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undefined {
+function recognizeOne(
+  sql: string,
+  tokens: readonly Token[],
+  isTaken: (jobName: string) => boolean,
+): Recognized | undefined {
   if (isWord(tokens[1], 'JOB') || isWord(tokens[1], 'TASK')) {
-    const statement = parseJobStatement(sql, tokens);
+    const statement = parseJobStatement(sql, tokens) ?? nameClash(tokens, isTaken);
     return statement && { kind: 'job', statement };
   }
   if (tokens.at(-1)?.kind === 'broken') return undefined;
@@ -90,4 +100,14 @@ function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undef
   if (described !== undefined) return { kind: 'describe', table: described };
   const calls = findTvfCalls(tokens);
   return calls.length > 0 ? { kind: 'query', query: { sql, tokens, calls } } : undefined;
+}
+
+/** Names are unique over all jobs, whoever runs them (job-sql.md §2.5). */
+function nameClash(
+  tokens: readonly Token[],
+  isTaken: (jobName: string) => boolean,
+): JobStatement | undefined {
+  const name = nativeJobName(tokens);
+  if (name === undefined || !isTaken(name)) return undefined;
+  return { kind: 'invalid', message: `job name exist, jobName:${name}` };
 }

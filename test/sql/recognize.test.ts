@@ -185,6 +185,32 @@ describe('a statement with a source that does not parse is refused here, and its
   });
 });
 
+const isTaken = (name: string): boolean => name === 'a.b';
+const refusalOf = (sql: string): unknown => {
+  const found = recognize(sql, isTaken);
+  return found?.kind === 'job' && found.statement.kind === 'invalid' && found.statement.message;
+};
+
+describe('a job of Doris with the name of one of ours', () => {
+  test.each([
+    'CREATE JOB a.b ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)',
+    'create job `a` . /* x */ b properties("x"="y") on streaming do insert into t select 1',
+  ])('%s', (sql) => {
+    expect(refusalOf(sql)).toBe('job name exist, jobName:a.b');
+    expect(recognize(`select 1; ${sql}`, isTaken)?.kind).toBe('batch');
+  });
+
+  test.each([
+    'CREATE JOB a ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)',
+    'CREATE JOB a.b.c ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)',
+    "CREATE JOB 'a.b' ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)",
+    'CREATE JOB a. ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)',
+    'CREATE JOB a.b',
+  ])('is another one: %s', (sql) => {
+    expect(recognize(sql, isTaken)).toBeUndefined();
+  });
+});
+
 describe('a batch with one of ours in it is cut at its semicolons', () => {
   test('every character of a statement of Doris stays, comments included', () => {
     const found = recognize(`/*+ h */ select 'a;b' -- ;\n;; ${CREATE} ;`);
