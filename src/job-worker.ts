@@ -9,7 +9,6 @@ import { runJob, type RunnerParts } from './scheduler/job-runner.ts';
 import type { WorkerReport, WorkerRequest } from './scheduler/worker-pool.ts';
 import { DorisSink } from './sink/doris-sink.ts';
 import { FrontendClient } from './sink/frontend-client.ts';
-import { truncateTable } from './sink/table-ddl.ts';
 import { openJobSource } from './source/open-source.ts';
 
 /** What a worker thread is opened with: everything it needs to run jobs by itself. */
@@ -40,7 +39,8 @@ const target: Target = {
   load: (...args) => sink.load(...args),
   settle: (...args) => sink.settle(...args),
   fence: (...args) => sink.fence(...args),
-  truncate: (database, table) => frontend.execute(truncateTable(database, table)),
+  truncate: (database, table) => frontend.truncate(database, table),
+  emptying: (database, table) => frontend.emptying(database, table),
 };
 const parts: RunnerParts = {
   catalog,

@@ -51,11 +51,17 @@ const roadOfTask = new Map();
 const roadOf = (map, key) => map.get(key) ?? 'recovery';
 let truncated = false;
 
+const isTruncate = ({ partitions }) => partitions !== undefined;
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 /** The name of a change of a job's record; a change that has none is a hole in the list of transitions. */
 function nameOf(before, after, along) {
   const [task] = along.tasks ?? [];
+  if (along.intents?.some(({ loads }) => loads.some(isTruncate))) {
+    for (const { id } of along.intents) roadOfTask.set(id, 'truncate');
+    return 'truncate intent';
+  }
+  if (along.settled?.some((id) => roadOfTask.get(id) === 'truncate')) return 'truncate outcome';
   if (along.intents?.length > 0 && task !== undefined) {
     const road = task.range.kind === 'snapshot' ? 'copy' : 'stream';
     roadOfTask.set(task.id, road);
@@ -141,12 +147,15 @@ diagnostics.subscribe('undici:request:headers', ({ request }) => {
 });
 
 const { FrontendClient } = await at('sink/frontend-client.js');
-const { execute } = FrontendClient.prototype;
+const { execute, truncate } = FrontendClient.prototype;
 FrontendClient.prototype.execute = async function (ddl, ...rest) {
   const word = /^\s*(\w+)/.exec(ddl)?.[1]?.toLowerCase() ?? '';
-  const name = { truncate: 'truncate', create: 'create table', drop: 'drop table' }[word];
+  const name = { create: 'create table', drop: 'drop table' }[word];
   await around(name ?? `unknown statement ${word}`, () => execute.call(this, ddl, ...rest));
-  if (name === 'truncate') truncated = true;
+};
+FrontendClient.prototype.truncate = async function (...args) {
+  await around('truncate', () => truncate.apply(this, args));
+  truncated = true;
 };
 
 const sources = [

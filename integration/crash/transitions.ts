@@ -35,7 +35,10 @@ const POINTS: Readonly<Record<Phase, readonly string[]>> = {
   snapshot: task('copy'),
   'hand-over': [...both('copy finished', 'open stream'), ...task('stream')],
   stream: [...task('stream'), ...both('acknowledge', 'position')],
-  truncate: [...both('truncate', 'barrier'), ...task('stream')],
+  truncate: [
+    ...both('truncate intent', 'truncate', 'truncate outcome', 'barrier'),
+    ...task('stream'),
+  ],
   alter: both('pause', 'alter', 'resume', 'start'),
   drop: both('stop', 'release', 'remove'),
   recovery: [

@@ -44,6 +44,8 @@ export interface Table {
   readonly createTimeMs: number;
   /** Grows with every committed load; decides which of two rows of a key is the newer. */
   version: number;
+  /** Each one has put a new partition in the place of the old. */
+  truncations?: number;
   /** Newest last. */
   readonly alterJobs: AlterJob[];
 }

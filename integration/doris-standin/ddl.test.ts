@@ -336,6 +336,11 @@ test('TRUNCATE empties, DROP takes away', async () => {
   const name = await newTable('v INT');
   await sql.query(`INSERT INTO ${name} VALUES (1, 1); TRUNCATE TABLE ${name}`);
   expect(await rowsOf(sql, `SELECT * FROM ${name}`)).toEqual([]);
+  const [before] = await rowsOf(sql, `SHOW PARTITIONS FROM ${name}`);
+  await sql.query(`TRUNCATE TABLE ${name}`);
+  const [after] = await rowsOf(sql, `SHOW PARTITIONS FROM ${name}`);
+  expect(after?.[0]).not.toBe(before?.[0]);
+  expect(after?.slice(1)).toEqual(before?.slice(1));
   await sql.query(`DROP TABLE ${name}; DROP TABLE IF EXISTS ${name}`);
   expect((await errorOf(sql, `DROP TABLE ${name}`)).errno).toBe(1109);
   expect((await errorOf(sql, `TRUNCATE TABLE ${name}`)).errno).toBe(1109);

@@ -6,7 +6,7 @@ export interface Fault {
   readonly table?: string;
   /** `resetAfterBody`: whether the load commits before the socket is cut. */
   readonly commit?: boolean;
-  /** Delay of `slowBe`, `lateBegin`, `lateCommit`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
+  /** Delay of `slowBe`, `lateBegin`, `lateCommit`, `lateTruncate`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
   readonly ms?: number;
   /** Text of `failWith`, its `[CODE]` included. */
   readonly message?: string;
@@ -39,6 +39,8 @@ const NAMES = [
   'noTwoPhase',
   /** BE: the table is dropped just before the load commits. */
   'dropTable',
+  /** FE: a TRUNCATE is cut off, and runs `ms` later. */
+  'lateTruncate',
   /** The BE cuts every connection and the FE finds no live BE. */
   'beDown',
   /** The FE cuts HTTP requests and refuses MySQL connections. */

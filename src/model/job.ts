@@ -121,6 +121,8 @@ export interface TaskLoad {
   /** Table name in the job's Doris database. */
   readonly target: string;
   readonly label: string;
+  /** Not a load but a TRUNCATE: the ids of the table's partitions before it. */
+  readonly partitions?: string;
 }
 
 /** A load of a job that was dropped: it may still be on the way into a table that another job loads into by now. */

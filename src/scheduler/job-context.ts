@@ -41,6 +41,14 @@ export interface Target {
   fence(database: string, table: string, label: string, signal: AbortSignal): Promise<void>;
   /** Empties a table; returns when that is visible. @throws ProxyError TARGET_*. */
   truncate(database: string, table: string): Promise<void>;
+  /** Ids of the table's partitions, which TRUNCATE changes, and whether one is seen running. @throws ProxyError TARGET_*. */
+  emptying(database: string, table: string): Promise<Emptying>;
+}
+
+/** What Doris shows of a TRUNCATE. */
+export interface Emptying {
+  readonly partitions: string;
+  readonly running: boolean;
 }
 
 export interface BatchLimits {
@@ -60,6 +68,7 @@ export class JobContext {
   readonly limits: BatchLimits;
   readonly log: Logger;
   readonly now: () => number;
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly jobId: number;
   readonly #epoch: number;
 
@@ -71,6 +80,7 @@ export class JobContext {
       limits: BatchLimits;
       log: Logger;
       now: () => number;
+      sleep: (ms: number, signal: AbortSignal) => Promise<void>;
     },
     jobId: number,
     epoch: number,
@@ -81,6 +91,7 @@ export class JobContext {
     this.limits = parts.limits;
     this.log = parts.log;
     this.now = parts.now;
+    this.sleep = parts.sleep;
     this.jobId = jobId;
     this.#epoch = epoch;
   }

@@ -3,6 +3,7 @@ import { ProxyError } from '../model/error.ts';
 import type { DroppedLoad, Task, TaskLoad } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { JobContext } from './job-context.ts';
+import { settleEmptying } from './emptying.ts';
 import { allSettledOrThrow, loadTask, recordSuccess } from './task-journal.ts';
 
 /** Labels that are closed at the same time: a batch may have had a thousand tables. */
@@ -20,14 +21,16 @@ export async function fenceDropped(context: JobContext, signal: AbortSignal): Pr
     .filter(({ database, target }) => database === targetDatabase && targets.has(target));
   const [first] = dropped;
   if (first === undefined) return;
+  const what = first.partitions === undefined ? `load ${first.label}` : 'a TRUNCATE';
+  const more = dropped.length === 1 ? '' : `, and ${dropped.length - 1} more like it`;
   const message =
-    `Waiting for ${dropped.length} ${dropped.length === 1 ? 'load' : 'loads'} that the dropped job ${first.job} left behind: ` +
-    `they may still come into table ${targetDatabase}.${first.target} (label ${first.label})`;
+    `Waiting for what the dropped job ${first.job} left behind: ${what} may still come into ` +
+    `table ${targetDatabase}.${first.target}${more}`;
   context.log.info({ label: first.label, loads: dropped.length }, 'fencing loads of a dropped job');
   await context.change((job) => ({ ...job, failure: { code: 'INTERNAL_ERR', message } }));
-  await inLanes(dropped, async ({ database, target, label }: DroppedLoad) => {
-    await context.target.fence(database, target, label, signal);
-    await context.catalog.forgetDropped(label);
+  await inLanes(dropped, async ({ database, ...load }: DroppedLoad) => {
+    await close(context, database, load, signal);
+    await context.catalog.forgetDropped(load.label);
   });
   await context.change(({ failure: _cured, ...job }) => job);
 }
@@ -52,16 +55,26 @@ export async function recover(context: JobContext, signal: AbortSignal): Promise
  */
 async function abandon(context: JobContext, task: Task, signal: AbortSignal): Promise<void> {
   const database = context.job().targetDatabase;
-  await inLanes(task.loads, ({ target, label }) =>
-    context.target.fence(database, target, label, signal),
-  );
+  await inLanes(task.loads, (load) => close(context, database, load, signal));
   // A task that failed, or that a PAUSE has cancelled, is shown so already.
   const shown = context.catalog.tasks(context.jobId).find(({ id }) => id === task.id);
-  const live = shown === undefined || shown.status === 'RUNNING';
+  const isLoad = task.loads.some(({ partitions }) => partitions === undefined);
+  const live = isLoad && (shown === undefined || shown.status === 'RUNNING');
   await context.change((job) => job, {
     ...(live ? { tasks: [{ ...task, status: 'CANCELED', errorMessage: 'task cancelled' }] } : {}),
     settled: [task.id],
   });
+}
+
+/** Nothing more comes of it afterwards. */
+async function close(
+  context: JobContext,
+  database: string,
+  { target, label, partitions }: TaskLoad,
+  signal: AbortSignal,
+): Promise<void> {
+  if (partitions === undefined) await context.target.fence(database, target, label, signal);
+  else await settleEmptying(context, { database, target, partitions }, signal);
 }
 
 /** The range is read again, exactly, and what Doris lacks of it is loaded under the recorded labels. */

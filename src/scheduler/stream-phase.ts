@@ -3,6 +3,7 @@ import type { Job } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import { tableId } from '../model/table.ts';
 import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
+import { emptyTables } from './emptying.ts';
 import type { JobContext } from './job-context.ts';
 import { runTask } from './task-journal.ts';
 
@@ -117,9 +118,9 @@ class StreamPhase {
   async #pass(barrier: Barrier): Promise<void> {
     await this.#loading;
     const { after, kind, tables, stop } = barrier;
-    const { targetDatabase } = this.#context.job();
     if (kind === 'truncate') {
-      for (const table of tables) await this.#context.target.truncate(targetDatabase, table.target);
+      const range = { kind: 'stream', from: this.#position, to: after } as const;
+      await emptyTables(this.#context, tables, range);
     }
     const noted = new Map(kind === 'note' ? tables.map((table) => [tableId(table), table]) : []);
     const pass = (job: Job): Job => ({

@@ -2,7 +2,7 @@ import { addAbortListener } from 'node:events';
 import { createPool, type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
 import { ProxyError } from '../model/error.ts';
 import type { HostPort } from './http-target.ts';
-import { identifier, type TargetColumn, type TargetTable } from './table-ddl.ts';
+import { identifier, truncateTable, type TargetColumn, type TargetTable } from './table-ddl.ts';
 
 /** The service account at the query ports of the FEs. */
 export interface FrontendOptions {
@@ -28,6 +28,8 @@ const CONNECT_MS = 10_000;
 const QUERY_MS = 30_000;
 /** Doris creates the tablets of a table before it answers. */
 const DDL_MS = 300_000;
+/** TRUNCATE makes tablets too, but a job that waits for it is to say so within a minute. */
+const TRUNCATE_MS = 40_000;
 
 /** Error numbers of refused access (doris-target.md §3.6). */
 const ACCESS = new Set([1044, 1045, 1142, 1224, 1225, 1227]);
@@ -62,6 +64,51 @@ export class FrontendClient implements AsyncDisposable {
    */
   async execute(ddl: string, signal?: AbortSignal): Promise<void> {
     await this.#run(ddl, DDL_MS, false, signal);
+  }
+
+  /**
+   * Empties a table. Sent once.
+   * @throws ProxyError as {@link query}; after TARGET_UNREACHABLE the statement may still run, see {@link emptying}.
+   */
+  async truncate(database: string, table: string): Promise<void> {
+    const sql = truncateTable(database, table);
+    try {
+      await this.#run(sql, TRUNCATE_MS, false, undefined);
+    } catch (cause) {
+      if (!(cause instanceof ProxyError) || cause.code !== 'TARGET_UNREACHABLE') throw cause;
+      throw new ProxyError(cause.code, `${sql}: ${cause.message}`, { cause });
+    }
+  }
+
+  /**
+   * What is to be seen of a {@link truncate}: the ids of the table's partitions, `''` where Doris does not show them, and whether an FE
+   * that answers lists the statement as running.
+   *
+   * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY
+   */
+  async emptying(
+    database: string,
+    table: string,
+  ): Promise<{ readonly partitions: string; readonly running: boolean }> {
+    const name = `${identifier(database)}.${identifier(table)}`;
+    const rows = await this.query(`SHOW PARTITIONS FROM ${name}`).catch(noneIfRefused);
+    const ids = rows.map((row) => valueOf(row, 'PartitionId')).toSorted();
+    const sql = truncateTable(database, table);
+    return { partitions: ids.join(), running: await this.#isRunning(sql) };
+  }
+
+  /** A process list has the connections of its FE alone. */
+  async #isRunning(sql: string): Promise<boolean> {
+    const lists = this.#pools.map(async ({ pool }): Promise<readonly TextRow[]> => {
+      try {
+        return await ask(await pool.getConnection(), 'SHOW FULL PROCESSLIST', QUERY_MS, undefined);
+      } catch {
+        // What ran there ended with it.
+        return [];
+      }
+    });
+    const rows = (await Promise.all(lists)).flat();
+    return rows.some((row) => valueOf(row, 'Info').startsWith(sql));
   }
 
   async databaseExists(database: string, signal?: AbortSignal): Promise<boolean> {
@@ -186,6 +233,12 @@ async function orAbort<T>(asked: Promise<T>, signal: AbortSignal | undefined): P
     const listener = addAbortListener(signal, () => reject(signal.reason as Error));
     void asked.then(resolve, reject).finally(() => listener[Symbol.dispose]());
   });
+}
+
+/** Nothing, where Doris answers but does not say. */
+function noneIfRefused(error: unknown): readonly TextRow[] {
+  if (error instanceof ProxyError && /^TARGET_(TABLE|ACCESS)$/.test(error.code)) return [];
+  throw error;
 }
 
 /** An answer of the server, as opposed to a failure of the connection. */

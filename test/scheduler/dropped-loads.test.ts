@@ -57,7 +57,7 @@ test('loads of a dropped job are fenced before a job loads into their tables, wh
       failure: {
         code: 'INTERNAL_ERR',
         message: expect.stringMatching(
-          /^Waiting for 1 load that the dropped job old .* table d\.t1 \(label 9_1\)$/,
+          /^Waiting for what the dropped job old left behind: load 9_1 .* table d\.t1$/,
         ) as string,
       },
     }),

@@ -39,6 +39,7 @@ class World {
   readonly source = new FakeSource([T1, T2]);
   readonly target = new FakeTarget();
   catalog!: Catalog;
+  #sleptMs = 0;
 
   parts(extra: Partial<RunnerParts> = {}): RunnerParts {
     return {
@@ -47,8 +48,12 @@ class World {
       openSource: () => Promise.resolve(this.source),
       limits: { rowsMax: 5, bytesMax: 1e6, ageMs: 1, idleMs: 1 },
       log,
-      now: Date.now,
-      sleep: () => Promise.resolve(),
+      // Sleep costs nothing, and moves the clock.
+      now: () => Date.now() + this.#sleptMs,
+      sleep: (ms) => {
+        this.#sleptMs += ms;
+        return Promise.resolve();
+      },
       ...extra,
     };
   }

@@ -61,6 +61,50 @@ test('every session begins with an sql_mode of its own, in front of its first st
   expect(fe.statements).toHaveLength(2);
 });
 
+describe('a TRUNCATE', () => {
+  test('is seen by the partitions that it replaces, and in the process lists of the FEs', async () => {
+    const lists: string[][] = [];
+    const reply = (sql: string): FrontendReply => {
+      if (sql === 'SHOW FULL PROCESSLIST') return table(['Id', 'Info'], ...lists);
+      return table(['PartitionId', 'PartitionName'], ['12', 't'], ['11', 'u']);
+    };
+    const [one, two] = [await frontend(reply), await frontend(reply)];
+    const client = clientOf(one.port, two.port);
+    await expect(client.emptying('d', 't')).resolves.toEqual({
+      partitions: '11,12',
+      running: false,
+    });
+    expect(one.statements).toEqual(['SHOW PARTITIONS FROM `d`.`t`', 'SHOW FULL PROCESSLIST']);
+    expect(two.statements).toEqual(['SHOW FULL PROCESSLIST']);
+    lists.push(['7', 'TRUNCATE TABLE `d`.`t`']);
+    await expect(client.emptying('d', 't')).resolves.toMatchObject({ running: true });
+    await two[Symbol.asyncDispose]();
+    await expect(client.emptying('d', 'other')).resolves.toMatchObject({ running: false });
+  });
+
+  test('is not seen where Doris shows no partitions, and asked for in vain where no FE answers', async () => {
+    const fe = await frontend((sql) =>
+      sql.startsWith('SHOW PARTITIONS') ? { errno: 1142, message: 'denied' } : table(['Info']),
+    );
+    await expect(clientOf(fe.port).emptying('d', 't')).resolves.toEqual({
+      partitions: '',
+      running: false,
+    });
+    await expect(clientOf(1).emptying('d', 't')).rejects.toMatchObject({
+      code: 'TARGET_UNREACHABLE',
+    });
+  });
+
+  test('that is cut off is named', async () => {
+    const fe = await frontend(() => 'cut');
+    await expect(clientOf(fe.port).truncate('d', 't')).rejects.toMatchObject({
+      code: 'TARGET_UNREACHABLE',
+      message: expect.stringMatching(/^TRUNCATE TABLE `d`.`t`: FE /) as string,
+    });
+    expect(fe.statements).toHaveLength(1);
+  });
+});
+
 describe('look-ups', () => {
   test('a database is there or not, by its exact name', async () => {
     const fe = await frontend((sql) =>

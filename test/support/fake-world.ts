@@ -4,7 +4,7 @@ import type { SnapshotSplit } from '../../src/model/job.ts';
 import type { MysqlPosition, Position } from '../../src/model/offset.ts';
 import { tableId, type TableSpec } from '../../src/model/table.ts';
 import type { LoadBody } from '../../src/encode/batch.ts';
-import type { Loaded, Target } from '../../src/scheduler/job-context.ts';
+import type { Emptying, Loaded, Target } from '../../src/scheduler/job-context.ts';
 import type {
   ChangeStream,
   Fill,
@@ -195,6 +195,7 @@ export class FakeSource implements Source {
 export class FakeTarget implements Target {
   readonly tables = new Map<string, Rows>();
   readonly labels = new Map<string, string>();
+  readonly #truncated = new Map<string, number>();
   /** Called before and after each effect; throws to play a crash. */
   step: (what: string) => void = () => undefined;
   refuse: ((label: string) => ProxyError | undefined) | undefined;
@@ -232,8 +233,13 @@ export class FakeTarget implements Target {
   truncate(_database: string, table: string): Promise<void> {
     this.step('before truncate');
     this.tables.get(table)?.clear();
+    this.#truncated.set(table, (this.#truncated.get(table) ?? 0) + 1);
     this.step('after truncate');
     return Promise.resolve();
+  }
+
+  emptying(_database: string, table: string): Promise<Emptying> {
+    return Promise.resolve({ partitions: `p${this.#truncated.get(table) ?? 0}`, running: false });
   }
 
   #apply(target: string, text: string): void {
