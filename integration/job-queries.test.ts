@@ -105,6 +105,17 @@ describe.runIf(available('mariadb'))('statements that no source is needed for', 
       expect.objectContaining({ Key: 'max_streaming_job_num', Value: '1024' }),
     ]);
     await world.run(set);
+    const all = 'ADMIN SHOW FRONTEND CONFIG';
+    for (const sql of [all, `${all} LIKE '%'`]) {
+      const values = (await world.rows(sql)).map((row) => `${row['Key']}=${row['Value']}`);
+      expect(values).toEqual([
+        'enable_debug_points=false',
+        'job_streaming_task_exec_thread_num=10',
+        'max_streaming_job_num=1',
+        'max_streaming_task_show_count=100',
+      ]);
+    }
+    expect(await world.rows(`${all} LIKE 'enable%'`)).toHaveLength(1);
     await world.it.proxy.stop();
     await world.it.proxy.start();
     await world.it.reconnect();

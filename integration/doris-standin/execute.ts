@@ -22,6 +22,9 @@ export async function execute(statement: Statement, session: Session): Promise<R
   if (isWord(statement.peek(), 'JOB') || isWord(statement.peek(), 'TASK'))
     return jobStatement(statement, word, session);
   switch (word) {
+    case 'ADMIN':
+      statement.expect('SHOW');
+      return show(statement, session);
     case 'SHOW':
       return show(statement, session);
     case 'DESC':

@@ -44,7 +44,17 @@ export function show(statement: Statement, session: Session): Result {
   if (statement.accept('ALL', 'GRANTS')) return showGrants(statement, session, true);
   if (statement.accept('BACKENDS')) return showBackends(statement, session);
   if (statement.accept('FRONTENDS')) return showFrontends(statement, session);
+  if (statement.accept('FRONTEND', 'CONFIG')) return showConfig(statement, session);
   return showFixed(statement);
+}
+
+/** Two settings of Doris 4.0, one of which the proxy has too. */
+function showConfig(statement: Statement, { account }: Session): Result {
+  requirePrivilege(account, 'Admin_priv');
+  return filtered(statement, words('Key Value Type IsMutable MasterOnly Comment'), [
+    ['enable_debug_points', 'false', 'boolean', 'true', 'false', ''],
+    ['max_streaming_job_num', '1024', 'int', 'true', 'true', ''],
+  ]);
 }
 
 function showFixed(statement: Statement): Result {

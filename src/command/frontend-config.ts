@@ -1,7 +1,7 @@
 import { ProxyError } from '../model/error.ts';
 import { SETTINGS, type SettingName } from '../model/setting.ts';
 import type { ConfigStatement } from '../sql/config-statement.ts';
-import type { Reply } from './commands.ts';
+import type { Caller, FrontendRows, Reply } from './commands.ts';
 import type { Rights } from './rights.ts';
 
 /** Settings of streaming jobs as they count now. */
@@ -15,21 +15,29 @@ export interface Settings {
 export const CONFIG_COLUMNS = ['Key', 'Value', 'Type', 'IsMutable', 'MasterOnly', 'Comment'];
 
 /**
- * ADMIN SET FRONTEND CONFIG and SHOW FRONTEND CONFIG for a setting of ours. Both need ADMIN, as in Doris.
+ * ADMIN SET FRONTEND CONFIG and SHOW FRONTEND CONFIG for settings of ours. Both need ADMIN, as in Doris.
  *
+ * @param sql the statement as written, which Doris answers where its own settings are asked for too.
  * @throws ProxyError PRIVILEGE, STATEMENT
  */
 export async function runConfigStatement(
   settings: Settings,
   statement: ConfigStatement,
-  rights: Rights,
+  {
+    sql,
+    caller,
+    rights,
+  }: { readonly sql: string; readonly caller: Caller; readonly rights: Rights },
 ): Promise<Reply> {
   rights.expectAdmin();
-  const { name } = statement;
   if (statement.kind === 'showConfig') {
-    const row = [name, String(settings.get(name)), 'int', 'true', 'true', ''];
-    return { kind: 'rows', columns: CONFIG_COLUMNS, rows: [row] };
+    return { kind: 'rows', columns: CONFIG_COLUMNS, rows: [configRow(settings, statement.name)] };
   }
+  if (statement.kind === 'showConfigs') {
+    const ours = statement.names.map((name) => configRow(settings, name));
+    return { kind: 'rows', columns: CONFIG_COLUMNS, rows: merged(await caller.ask(sql), ours) };
+  }
+  const { name } = statement;
   const { min, max } = SETTINGS[name];
   const text = statement.value.trim();
   const value = Number(text);
@@ -41,4 +49,23 @@ export async function runConfigStatement(
   }
   await settings.set(name, value);
   return { kind: 'ok' };
+}
+
+function configRow(settings: Settings, name: SettingName): readonly string[] {
+  return [name, String(settings.get(name)), 'int', 'true', 'true', ''];
+}
+
+/** Releases of Doris with streaming jobs of their own have these settings too; what counts is ours. By name, as Doris lists them. */
+function merged(
+  theirs: FrontendRows,
+  ours: readonly (readonly string[])[],
+): readonly (readonly (string | null)[])[] {
+  const places = CONFIG_COLUMNS.map((name) =>
+    theirs.columns.findIndex((column) => column.toLowerCase() === name.toLowerCase()),
+  );
+  const names = new Set(ours.map(([name]) => name));
+  const others = theirs.rows
+    .map((row) => places.map((place) => row[place] ?? null))
+    .filter(([name]) => !names.has(name ?? ''));
+  return [...others, ...ours].toSorted(([a], [b]) => ((a ?? '') < (b ?? '') ? -1 : 1));
 }

@@ -63,10 +63,10 @@ export class JobCommands implements Commands {
         const { statement } = recognized;
         return {
           parameterCount: 0,
-          columns: statement.kind === 'showConfig' ? CONFIG_COLUMNS : [],
+          columns: statement.kind === 'setConfig' ? [] : CONFIG_COLUMNS,
           execute: async (_parameters, caller) =>
             await this.#audited(sql, caller, (rights) =>
-              runConfigStatement(this.#parts.settings, statement, rights),
+              runConfigStatement(this.#parts.settings, statement, { sql, caller, rights }),
             ),
         };
       }

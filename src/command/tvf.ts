@@ -1,8 +1,8 @@
 import { setImmediate as othersFirst } from 'node:timers/promises';
+import { like } from '../lib/like.ts';
 import { ProxyError } from '../model/error.ts';
 import type { Condition, Operand, TvfQuery } from '../sql/tvf-query.ts';
 import type { Parameter } from './commands.ts';
-import { like } from './like.ts';
 
 type Row = readonly string[];
 /** A value in a comparison. Numbers come only from numeric literals and parameters. */

@@ -10,8 +10,10 @@ export const SETTINGS = {
 
 export type SettingName = keyof typeof SETTINGS;
 
+export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
+
 /** The setting called `name`, in any case. */
 export function findSetting(name: string): SettingName | undefined {
   const wanted = name.toLowerCase();
-  return (Object.keys(SETTINGS) as SettingName[]).find((known) => known === wanted);
+  return SETTING_NAMES.find((known) => known === wanted);
 }

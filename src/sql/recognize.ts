@@ -29,7 +29,8 @@ const GAP = String.raw`(?:[\s\0;\uFEFF]|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))
 const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
 /** Every statement of ours has one of these; nearly no other statement has. */
-const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)/i;
+const HINT =
+  /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)|frontend\s+config/i;
 
 /**
  * Decides whether `sql` is ours; undefined sends it to Doris byte for byte. A statement that starts like

@@ -61,10 +61,11 @@ export function answerOf(command: number): AnswerKind | 'none' | 'stream' {
 export const SEARCHED_BYTES_MAX = 65_536;
 
 /**
- * Every statement of ours has one of these: `JOB` and `TASK`, a call of `jobs` or `tasks`, the name of a setting of ours.
- * Nearly no other statement has. No narrower than the recognition in `sql/`, which decides.
+ * Every statement of ours has one of these: `JOB` and `TASK`, a call of `jobs` or `tasks`, the name of a setting of ours, or `FRONTEND
+ * CONFIG`. Nearly no other statement has. No narrower than the recognition in `sql/`, which decides.
  */
-const HINT = /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)/i;
+const HINT =
+  /\b(?:job|task)\b|\b(?:jobs|tasks)\s*[(/#-]|streaming\\?_(?:job|task)|frontend\s+config/i;
 
 const GAP = String.raw`(?:[\s\0;]|\u00ef\u00bb\u00bf|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)`;
 /** The only statements of ours that may be long: they name tables. */

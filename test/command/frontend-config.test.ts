@@ -33,6 +33,26 @@ test('what is set is shown, and counts', async () => {
   expect(world.parts.catalog.setting('max_streaming_job_num')).toBe(1);
 });
 
+test('patterns, and no pattern, show them among those of Doris', async () => {
+  world.caller.answer = {
+    columns: ['Key', 'Value', 'Type', 'IsMutable', 'MasterOnly', 'Comment'],
+    rows: [
+      ['max_streaming_job_num', '77', 'int', 'true', 'true', 'theirs'],
+      ['max_tolerable_backend_down_num', '0', 'int', 'true', 'true', ''],
+    ],
+  };
+  const sql = "ADMIN SHOW FRONTEND CONFIG LIKE 'max%'";
+  expect(await world.run(sql)).toMatchObject({
+    columns: world.commands.recognize(sql)?.columns,
+    rows: [
+      ['max_streaming_job_num', '1024', 'int', 'true', 'true', ''],
+      ['max_streaming_task_show_count', '100', 'int', 'true', 'true', ''],
+      ['max_tolerable_backend_down_num', '0', 'int', 'true', 'true', ''],
+    ],
+  });
+  expect(world.caller.asked).toContain(sql);
+});
+
 test('a shorter history is shown at once', async () => {
   await world.run(create());
   await world.parts.catalog.changeJob(world.job().id, (job) => job, {

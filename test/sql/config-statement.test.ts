@@ -10,6 +10,7 @@ const config = (sql: string): unknown => {
 };
 
 const set = (name: string, value: string): unknown => ({ kind: 'setConfig', name, value });
+const shows = (...names: string[]): unknown => ({ kind: 'showConfigs', names });
 const show = (name: string): unknown => ({ kind: 'showConfig', name });
 
 describe('settings of ours', () => {
@@ -31,6 +32,19 @@ describe('settings of ours', () => {
       String.raw`/**/ ADMIN SHOW FRONTEND CONFIG LIKE "max\_streaming\_job\_num";`,
       show('max_streaming_job_num'),
     ],
+    ["SHOW FRONTEND CONFIG LIKE '%streaming_job%'", shows('max_streaming_job_num')],
+    [
+      "show frontend  config like 'MAX%' ;",
+      shows('max_streaming_job_num', 'max_streaming_task_show_count'),
+    ],
+    [
+      'admin show frontend config',
+      shows(
+        'max_streaming_job_num',
+        'job_streaming_task_exec_thread_num',
+        'max_streaming_task_show_count',
+      ),
+    ],
   ])('%s', (sql, expected) => {
     expect(config(sql)).toEqual(expected);
   });
@@ -45,8 +59,9 @@ describe('everything else of the kind is Doris’', () => {
     'ADMIN SET FRONTENDS CONFIG ("max_streaming_job_num" = "5")',
     'ADMIN SET FRONTEND CONFIG ("max_streaming_job_num" = "5") extra',
     'ADMIN SET FRONTEND CONFIG "max_streaming_job_num" = "5"',
-    'SHOW FRONTEND CONFIG',
-    "SHOW FRONTEND CONFIG LIKE '%streaming_job%'",
+    'SHOW FRONTEND CONFIG FROM 1',
+    "SHOW FRONTEND CONFIG LIKE '%balance%'",
+    "SHOW FRONTEND CONFIG WHERE Key = 'max_streaming_job_num'",
     "SHOW FRONTEND CONFIG LIKE 'max_streaming_job_num' x",
     "SHOW BACKEND CONFIG LIKE 'max_streaming_job_num'",
     "SHOW VARIABLES LIKE 'max_streaming_job_num'",

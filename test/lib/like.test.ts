@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { like } from '../../src/command/like.ts';
+import { like } from '../../src/lib/like.ts';
 
 const letters = (units: string): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(...Array.from(units)), { maxLength: 7 }).map((all) => all.join(''));
