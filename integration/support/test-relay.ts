@@ -39,6 +39,11 @@ export class TestRelay implements AsyncDisposable {
     return this.#listener?.address.port ?? 0;
   }
 
+  /** Clients connected now. */
+  get sessionCount(): number {
+    return this.#listener?.sessionCount ?? 0;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#listener?.[Symbol.asyncDispose]();
   }

@@ -1,6 +1,7 @@
 /**
  * Everything that can go wrong for a user, as a closed set. A code says who can cure the failure and
- * what a MySQL client is told; numbers and SQLSTATEs are those of Doris (`ErrorCode.java`) where Doris has the error.
+ * what a MySQL client is told; numbers and SQLSTATEs are those of Doris (`ErrorCode.java`) where Doris has the error. None is from
+ * 2000 to 2999: those are a client's own, and MariaDB's library makes "Received malformed packet" of one that comes from a server.
  *
  * - `retry`: passes by itself (a server that is down); the job tries again with back-off.
  * - `operator`: somebody must act; the job is paused with the message as its reason.
@@ -15,7 +16,7 @@ const FAILURES = {
   TABLE_ACCESS: { cure: 'statement', errno: 1224, sqlState: '42000' },
   PRIVILEGE: { cure: 'statement', errno: 1227, sqlState: '42000' },
 
-  SOURCE_UNREACHABLE: { cure: 'retry', errno: 2003, sqlState: 'HY000' },
+  SOURCE_UNREACHABLE: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
   SOURCE_ACCESS: { cure: 'operator', errno: 1045, sqlState: '28000' },
   SOURCE_SETTING: { cure: 'operator', errno: 1105, sqlState: 'HY000' },
   SOURCE_TABLE: { cure: 'operator', errno: 1105, sqlState: 'HY000' },
@@ -26,7 +27,7 @@ const FAILURES = {
   /** A DDL statement on a synchronised table that cannot be carried over. */
   SOURCE_DDL: { cure: 'operator', errno: 1105, sqlState: 'HY000' },
 
-  TARGET_UNREACHABLE: { cure: 'retry', errno: 2003, sqlState: 'HY000' },
+  TARGET_UNREACHABLE: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
   TARGET_BUSY: { cure: 'retry', errno: 1105, sqlState: 'HY000' },
   /** A label that we never sent is in use: whoever has it, our rows are not under it. They get another label. */
   LABEL_TAKEN: { cure: 'retry', errno: 1105, sqlState: 'HY000' },

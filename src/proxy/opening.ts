@@ -92,7 +92,7 @@ export async function openSession(
       const reason = tlsFailure(encrypted.reason as NodeJS.ErrnoException);
       const text = `No TLS with the Doris FE ${endpointText(connection.address)}: ${reason}`;
       // Behind the login, which nobody reads any more.
-      return { client: accepted.value, goodbye: encodeError(2, 2026, 'HY000', text) };
+      return { client: accepted.value, goodbye: encodeError(2, 1043, '08S01', text) };
     }
     opened = true;
     const ahead = Buffer.alloc(0);

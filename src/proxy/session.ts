@@ -115,7 +115,7 @@ export class Session {
       if (this.#closed) return;
       const { message } = error as Error;
       this.#log.warn(message);
-      const code = error instanceof NoFrontendError ? 2003 : 1043;
+      const code = error instanceof NoFrontendError ? 1042 : 1043;
       this.#sayGoodbye(encodePacket(0, encodeEarlyError(code, message)));
     }
   }

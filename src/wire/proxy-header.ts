@@ -90,6 +90,9 @@ export function unmapped(host: string): string {
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 0xff).join('.');
 }
 
+const IPV4 = { family: 'TCP4', isOf: isIPv4, any: '0.0.0.0' };
+const IPV6 = { family: 'TCP6', isOf: isIPv6, any: '::' };
+
 /**
  * A header of version 1. A client on loopback is UNKNOWN: the FE then takes the connection's own address. It would trust 127.0.0.1
  * more than it should, and another host's loopback is not its own (wire.md §2.10).
@@ -97,7 +100,10 @@ export function unmapped(host: string): string {
 export function proxyLine(source: Address | undefined, destination: Address | undefined): string {
   const [from, to] = [unmapped(source?.host ?? ''), unmapped(destination?.host ?? '')];
   const loopback = from.startsWith('127.') || from === '::1';
-  const family = isIPv4(from) && isIPv4(to) ? 'TCP4' : isIPv6(from) && isIPv6(to) ? 'TCP6' : '';
-  if (!source || !destination || loopback || family === '') return 'PROXY UNKNOWN\r\n';
-  return `PROXY ${family} ${from} ${to} ${source.port} ${destination.port}\r\n`;
+  const known = (isIPv4(from) || isIPv6(from)) && !loopback;
+  if (!source || !destination || !known) return 'PROXY UNKNOWN\r\n';
+  const { family, isOf, any } = isIPv4(from) ? IPV4 : IPV6;
+  // A header may have told of a client whose family is not that of its connection: a line has one family, and the
+  // destination is of no interest to the FE.
+  return `PROXY ${family} ${from} ${isOf(to) ? to : any} ${source.port} ${destination.port}\r\n`;
 }

@@ -149,7 +149,7 @@ describe('fail-over', () => {
     await using listener = await listen([{ host: '127.0.0.1', port }]);
     using client = await RawClient.connect(listener.address);
     const [error] = await client.packets(1);
-    expect(error?.payload.readUInt16LE(1)).toBe(2003);
+    expect(error?.payload.readUInt16LE(1)).toBe(1042);
     expect(error?.payload.toString('utf8', 3)).toContain(`127.0.0.1:${port}`);
     expect(await client.packet()).toBeUndefined();
   });

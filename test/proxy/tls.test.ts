@@ -152,7 +152,7 @@ test.each([
     const [chunk] = (await once(secure, 'data')) as [Buffer];
     const { host, port } = frontend.address;
     expect(chunk.toString('latin1', 7)).toContain(
-      `#HY000No TLS with the Doris FE ${host}:${port}: ${reason}`,
+      `#08S01No TLS with the Doris FE ${host}:${port}: ${reason}`,
     );
     expect(chunk[3]).toBe(3);
     await vi.waitFor(() => expect(frontend.sockets.size).toBe(0));
