@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, mysqlCli, startMysql } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { mysqlProgram } from './support/programs.ts';
+import { startProxy } from './support/proxy.ts';
 import { comparable, TestRelay, type CliResult } from './support/test-relay.ts';
 
 /** The checklist of wire.md §6, the lines about MySQL 9 and its client. */
@@ -112,5 +113,12 @@ describe.runIf(available('mysql'))('MySQL 9 as the FE', () => {
     child.stdin.end();
     await once(child, 'close');
     expect(output).toContain('sleep(30)');
+  });
+
+  test('43: an FE that does not expect a PROXY line is named with the remedy, and the process does not start', async () => {
+    const options = { fe: `${server.host}:${server.port}`, feHttp: `${server.host}:1` };
+    await expect(startProxy({ ...options, args: ['--fe-proxy-protocol=v1'] })).rejects.toThrow(
+      /enable_proxy_protocol = true in fe\.conf and restart the FE, or leave --fe-proxy-protocol off/,
+    );
   });
 });
