@@ -2,6 +2,7 @@ import net from 'node:net';
 import type tls from 'node:tls';
 import { endpointText } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import { readGreeting } from '../wire/handshake.ts';
 import { HEADER_BYTES, PacketReader } from '../wire/packet.ts';
 import { proxyLine } from '../wire/proxy-header.ts';
 import { connectTls } from './tls.ts';
@@ -90,16 +91,30 @@ export interface ClientEnds {
   readonly destination: Endpoint;
 }
 
+/** Says which FEs must not be used. */
+export interface FrontendGuard {
+  /** @throws when the FE must not be used, or cannot be reached. */
+  expectClosed(address: Endpoint): Promise<void>;
+  /** Of the connections that were made so far, the newest one's id; 0 before the first. */
+  newestId(address: Endpoint): number;
+  /**
+   * @param newest what {@link newestId} was when the connection with this `id` was begun.
+   * @throws as {@link expectClosed} when the FE was restarted meanwhile.
+   */
+  expectSame(address: Endpoint, id: number, newest: number): Promise<void>;
+  /** The FE was away: it may come back with another configuration. */
+  forget(address: Endpoint): void;
+}
+
 /** The configured FEs, and which of them failed lately. */
 export class Frontends {
   readonly route: Route;
-  readonly #vet: (address: Endpoint) => Promise<void>;
+  readonly #guard: FrontendGuard | undefined;
   readonly #avoidUntil = new Map<Endpoint, number>();
 
-  /** @param vet rejects an FE that must not be used. */
-  constructor(route: Route, vet: (address: Endpoint) => Promise<void> = () => Promise.resolve()) {
+  constructor(route: Route, guard?: FrontendGuard) {
     this.route = route;
-    this.#vet = vet;
+    this.#guard = guard;
   }
 
   /**
@@ -118,17 +133,41 @@ export class Frontends {
     const failures: string[] = [];
     for (const address of order) {
       try {
-        await this.#vet(address);
-        const greeted = await greetFrontend(address, this.route, client, signal);
+        const greeted = await this.#greet(address, client, signal);
         this.#avoidUntil.delete(address);
         return greeted;
       } catch (error) {
         signal.throwIfAborted();
+        this.#guard?.forget(address);
         this.#avoidUntil.set(address, Date.now() + AVOID_MS);
         failures.push(`${endpointText(address)} (${(error as Error).message})`);
       }
     }
     throw new NoFrontendError(`Can't connect to any Doris FE: ${failures.join(', ')}`);
+  }
+
+  /** The guard looks before, and, because an FE may be restarted at any moment, at what the FE says of itself. */
+  async #greet(
+    address: Endpoint,
+    client: ClientEnds | undefined,
+    signal: AbortSignal,
+  ): Promise<GreetedFrontend> {
+    const guard = this.#guard;
+    await guard?.expectClosed(address);
+    const newest = guard?.newestId(address) ?? 0;
+    const greeted = await greetFrontend(address, this.route, client, signal);
+    const payload = greeted.greeting.subarray(HEADER_BYTES);
+    if (guard === undefined || payload[0] === 0xff) return greeted;
+    const { socket } = greeted.connection;
+    socket.on('error', () => undefined);
+    try {
+      await guard.expectSame(address, readGreeting(payload).connectionId, newest);
+      if (socket.destroyed) throw new Error('closed the connection behind its greeting');
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+    return greeted;
   }
 }
 

@@ -61,10 +61,8 @@ export class Listener implements AsyncDisposable {
 
   private constructor(options: ListenerOptions) {
     this.#drainTimeoutMs = options.drainTimeoutMs ?? 10_000;
-    const { guard } = options;
-    const vet = guard && ((address: Endpoint) => guard.expectClosed(address));
     const sessionOptions = {
-      frontends: new Frontends(routeOf(options), vet),
+      frontends: new Frontends(routeOf(options), options.guard),
       tls: options.tls ?? NO_TLS,
       commands: options.commands,
       log: options.log,

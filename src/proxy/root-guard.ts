@@ -2,13 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { endpointText, type Endpoint } from '../model/endpoint.ts';
 import { Capability } from '../wire/handshake.ts';
 import { encodePacket, PacketReader } from '../wire/packet.ts';
-import { greetFrontend, type Route } from './frontend.ts';
+import { greetFrontend, type FrontendGuard, type Route } from './frontend.ts';
 
 /** Whom Doris lets in from 127.0.0.1 without looking at the password, when `skip_localhost_auth_check` is true. */
 const USERS = ['root', 'admin'] as const;
 const LOGIN_TIMEOUT_MS = 3000;
 const LOGIN_BYTES_MAX = 65_536;
 const SECRET_BYTES = 20;
+/**
+ * A trial is two failed logins, of which a password policy may allow few: behind a load balancer, where ids jump, there is no more than
+ * one in this time, in milliseconds.
+ */
+const RETRIAL_MS = 60_000;
 const CHARSET_UTF8 = 33;
 
 /** The FE must not be used the way it is configured; the message says what to change. */
@@ -16,35 +21,78 @@ export class UnsafeFrontendError extends Error {
   override readonly name = 'UnsafeFrontendError';
 }
 
+interface Trials {
+  passed: Promise<void> | undefined;
+  /** Milliseconds since 1970. */
+  triedAt: number;
+  newestId: number;
+}
+
 /**
  * Finds out, before an FE is used, whether it lets anybody in as `root` or `admin` over this proxy: to Doris, whoever comes
  * through a proxy on its own host comes from 127.0.0.1 (wire.md §2.10). Each is tried with random bytes for a password, over
  * the way that clients take.
  */
-export class RootGuard {
+export class RootGuard implements FrontendGuard {
   readonly #route: Route;
-  readonly #passed = new Map<string, Promise<void>>();
+  readonly #now: () => number;
+  readonly #records = new Map<string, Trials>();
 
-  constructor(route: Route) {
+  constructor(route: Route, now: () => number = Date.now) {
     this.#route = route;
+    this.#now = now;
   }
 
   /**
-   * Tries the FE, once and for all if it passes.
+   * Tries the FE; if it passes, once, until it is away or was restarted.
    * @throws UnsafeFrontendError, or an Error when it cannot be reached.
    */
   async expectClosed(address: Endpoint): Promise<void> {
-    const fe = endpointText(address);
-    const earlier = this.#passed.get(fe);
-    if (earlier) return await earlier;
+    const trials = this.#of(address);
+    if (trials.passed) return await trials.passed;
+    trials.triedAt = this.#now();
     const trial = this.#tryAll(address);
-    this.#passed.set(fe, trial);
+    trials.passed = trial;
     try {
       await trial;
     } catch (error) {
-      this.#passed.delete(fe);
+      if (trials.passed === trial) trials.passed = undefined;
       throw error;
     }
+  }
+
+  newestId(address: Endpoint): number {
+    return this.#of(address).newestId;
+  }
+
+  /**
+   * Doris counts its connections from its start on. So one that was begun after another and has a smaller id belongs to an FE that was
+   * restarted in between, perhaps with another fe.conf.
+   */
+  async expectSame(address: Endpoint, id: number, newest: number): Promise<void> {
+    const trials = this.#of(address);
+    if (id >= newest) {
+      trials.newestId = Math.max(trials.newestId, id);
+      return;
+    }
+    // The evidence stays: a later connection comes back to it.
+    if (this.#now() - trials.triedAt < RETRIAL_MS) return;
+    trials.newestId = id;
+    trials.passed = undefined;
+    await this.expectClosed(address);
+  }
+
+  forget(address: Endpoint): void {
+    this.#of(address).passed = undefined;
+  }
+
+  #of(address: Endpoint): Trials {
+    const fe = endpointText(address);
+    const known = this.#records.get(fe);
+    if (known !== undefined) return known;
+    const trials: Trials = { passed: undefined, triedAt: -Infinity, newestId: 0 };
+    this.#records.set(fe, trials);
+    return trials;
   }
 
   async #tryAll(address: Endpoint): Promise<void> {

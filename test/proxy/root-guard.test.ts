@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { pino } from 'pino';
+import { Frontends } from '../../src/proxy/frontend.ts';
 import { Listener } from '../../src/proxy/listener.ts';
 import { RootGuard } from '../../src/proxy/root-guard.ts';
 import { encodePacket } from '../../src/wire/packet.ts';
@@ -63,6 +64,58 @@ test('an FE that chokes on a PROXY header is named with the remedy', async () =>
   await expect(guardOf(frontend, true).expectClosed(frontend.address)).rejects.toThrow(
     /enable_proxy_protocol = true/,
   );
+});
+
+/** An FE that lets root in or not, as it is told; and a proxy's way to it. */
+async function switched(): Promise<{
+  readonly frontend: RawFrontend;
+  readonly connect: () => Promise<void>;
+  open: boolean;
+  nowMs: number;
+}> {
+  const world = { open: false, nowMs: 0 };
+  const frontend = await RawFrontend.open({
+    login: (_payload, socket) =>
+      socket.write(world.open ? encodeOk(1, NEW) : encodeError(1, 1045, '28000', 'Access denied')),
+  });
+  const addresses = [frontend.address];
+  const route = { addresses, greetingTimeoutMs: 200, proxyProtocol: false };
+  const frontends = new Frontends(route, new RootGuard(route, () => world.nowMs));
+  const connect = async (): Promise<void> => {
+    const { connection } = await frontends.connect(undefined, new AbortController().signal);
+    connection.socket.destroy();
+  };
+  return Object.assign(world, { frontend, connect });
+}
+
+test('an FE that was restarted with another configuration is tried again: its ids begin anew', async () => {
+  const world = await switched();
+  await using frontend = world.frontend;
+  for (let i = 0; i < 4; i++) await world.connect();
+  expect(frontend.logins).toHaveLength(2);
+  frontend.connections = 0;
+  world.open = true;
+  // Not at every jump: behind a load balancer ids come from several FEs.
+  world.nowMs = 59_000;
+  await world.connect();
+  expect(frontend.logins).toHaveLength(2);
+  world.nowMs = 60_000;
+  await expect(world.connect()).rejects.toThrow(/lets root in with any password/);
+  world.open = false;
+  await world.connect();
+  await world.connect();
+  expect(frontend.logins).toHaveLength(5);
+});
+
+test('an FE that was away is tried again before anybody gets to it', async () => {
+  const world = await switched();
+  await world.connect();
+  const { port } = world.frontend.address;
+  await world.frontend[Symbol.asyncDispose]();
+  await expect(world.connect()).rejects.toThrow(/ECONNREFUSED/);
+  await using back = await RawFrontend.open(letsIn('admin'), port);
+  await expect(world.connect()).rejects.toThrow(/lets admin in with any password/);
+  expect(back.logins).toHaveLength(2);
 });
 
 test('a client does not get to an FE that was not reached at the start and lets root in', async () => {

@@ -89,9 +89,10 @@ export class RawFrontend implements AsyncDisposable {
     this.#server = net.createServer({ noDelay: true }, (socket) => this.#serve(socket));
   }
 
-  static async open(options: RawFrontendOptions): Promise<RawFrontend> {
+  /** `port` 0: any free one. */
+  static async open(options: RawFrontendOptions, port = 0): Promise<RawFrontend> {
     const frontend = new RawFrontend(options);
-    frontend.#server.listen(0, '127.0.0.1');
+    frontend.#server.listen(port, '127.0.0.1');
     await once(frontend.#server, 'listening');
     return frontend;
   }
