@@ -37,8 +37,8 @@ async function kill(running: ChildProcess): Promise<void> {
   await exited;
 }
 
-const job = (id: number, tables: Job['tables'] = []): Job =>
-  sampleJob({ id, name: `job ${id}`, status: 'RUNNING', tables, snapshotPending: false });
+const job = (id: number): Job =>
+  sampleJob({ id, name: `job ${id}`, status: 'RUNNING', snapshotPending: false });
 
 const task = (id: number, jobId: number, errorMessage = ''): Task =>
   sampleTask({ id, jobId, status: 'SUCCESS', errorMessage });
@@ -125,7 +125,7 @@ test('a thousand jobs with a hundred tasks each are listed at once', async () =>
   const table = { schema: 's', name: 't', target: 't', columns, key: ['c'] };
   for (let from = 0; from < 1000; from += 200) {
     const ids = Array.from({ length: 200 }, (_, i) => from + i + 1);
-    for (const id of ids) await catalog.createJob(job(id, [table]), '');
+    for (const id of ids) await catalog.createJob(job(id), '', [table]);
     await Promise.all(
       ids.map((id) =>
         catalog.changeJob(id, (found) => found, {

@@ -1,28 +1,49 @@
-import type { RootDatabase } from 'lmdb';
+import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { ProxyError } from '../model/error.ts';
 import type { DroppedLoad, Job, SnapshotProgress, Task } from '../model/job.ts';
 import type { SettingName } from '../model/setting.ts';
+import type { TableSpec } from '../model/table.ts';
 import type { Violation } from '../model/violation.ts';
-import { openFile, writeError } from './lmdb-file.ts';
-import { checkFormat, FORMAT, type Stored } from './record.ts';
+import {
+  idText,
+  type JobDefinition,
+  type JobState,
+  joinJob,
+  KEY,
+  newJobPuts,
+  sameDefinition,
+  splitJob,
+  tablePuts,
+  upgradedJobPuts,
+} from './job-record.ts';
+import { checkFormat, FORMAT, type Put, type Stored } from './record.ts';
 import { decrypt, encrypt, readOrCreateKey } from './secret.ts';
+import { Store } from './store.ts';
 
-/** LMDB takes keys up to 1978 bytes; ids and table names stay far below. */
-const ID_DIGITS = 16;
 /** Ids are taken from the catalog in blocks, so that a task costs no transaction of its own. */
 const ID_BLOCK = 100;
 
 /** No load lives longer than `max_stream_load_timeout_second` (doris-target.md §1.11), in milliseconds. */
 const DROPPED_MS = 259_200_000;
 
-type Put = readonly [key: string, value: unknown];
+/** Definitions that are kept of jobs that were dropped. */
+const DEFINITIONS_SPARE = 100;
 
-/** One change of state: applied whole, or, when a compared revision has moved on, not at all. */
-interface Change {
-  readonly compare: ReadonlyMap<string, number>;
-  readonly put: readonly Put[];
-  readonly remove: readonly string[];
+/** A job as it was read, and the revision of its state. */
+interface FoundJob {
+  readonly revision: number;
+  readonly state: JobState;
+  readonly job: Job;
+}
+
+/** A change of the state alone leaves the definition where it is. The state tells its revision, so to compare the state is enough. */
+function changedPuts({ job, state }: FoundJob, changed: Job): Put[] {
+  const same = sameDefinition(job, changed);
+  const parts = splitJob(changed, state.definition + (same ? 0 : 1));
+  const puts: Put[] = [[KEY.state(job.id), parts.state]];
+  if (!same) puts.push([KEY.definition(job.id), parts.definition]);
+  return puts;
 }
 
 /** What belongs into the same transaction as a change of a job. */
@@ -34,6 +55,8 @@ export interface Along {
   readonly settled?: readonly number[];
   readonly progress?: readonly SnapshotProgress[];
   readonly password?: string;
+  /** Tables of the job that are new, or are not what they were. */
+  readonly tables?: readonly TableSpec[];
 }
 
 export interface CatalogOptions {
@@ -44,35 +67,21 @@ export interface CatalogOptions {
   readonly taskHistoryMax: number;
 }
 
-const id = (value: number): string => String(value).padStart(ID_DIGITS, '0');
-const jobKey = (jobId: number): string => `job/${id(jobId)}`;
-const taskPrefix = (jobId: number): string => `task/${id(jobId)}/`;
-const intentPrefix = (jobId: number): string => `intent/${id(jobId)}/`;
-const progressPrefix = (jobId: number): string => `progress/${id(jobId)}/`;
-const droppedKey = (label: string): string => `dropped/${label}`;
-const secretKey = (jobId: number): string => `secret/${id(jobId)}`;
-
 /**
  * The only state of the program: jobs, tasks, positions, passwords, in LMDB. Every thread that needs it opens it.
  *
  * A change resolves when it is on disk. Reads see every change that has resolved, whichever thread made it.
- * Changes are compare-and-set batches over one key space, so that a store like etcd can take LMDB's place.
  */
 export class Catalog implements AsyncDisposable {
-  readonly #root: RootDatabase<Stored<unknown>, string>;
-  readonly #directory: string;
+  readonly #store: Store;
   readonly #key: Buffer;
   readonly #taskHistoryMax: number;
+  readonly #definitions = new Map<number, Stored<JobDefinition>>();
   #freeIds: { next: number; end: number } = { next: 0, end: 0 };
 
-  private constructor(
-    root: RootDatabase<Stored<unknown>, string>,
-    key: Buffer,
-    options: CatalogOptions,
-  ) {
-    this.#root = root;
+  private constructor(store: Store, key: Buffer, options: CatalogOptions) {
+    this.#store = store;
     this.#key = key;
-    this.#directory = options.directory;
     this.#taskHistoryMax = options.taskHistoryMax;
   }
 
@@ -80,22 +89,28 @@ export class Catalog implements AsyncDisposable {
   static async open(options: CatalogOptions): Promise<Catalog> {
     mkdirSync(options.directory, { recursive: true, mode: 0o700 });
     const key = readOrCreateKey(options.keyFile);
-    const catalog = new Catalog(openFile(options.directory), key, options);
-    const format = catalog.#read<number>('meta/format');
-    checkFormat(format?.value, options.directory);
-    if (format === undefined) {
-      await catalog.#commit({
-        compare: new Map([['meta/format', 0]]),
-        put: [['meta/format', FORMAT]],
-        remove: [],
-      });
-    }
+    const catalog = new Catalog(new Store(options.directory), key, options);
+    await catalog.#ensureFormat();
     return catalog;
   }
 
+  /** In one step with the mark that says so: whatever cuts it off, the catalog is in one format or the other. */
+  async #ensureFormat(): Promise<void> {
+    for (;;) {
+      const format = this.#store.read<number>('meta/format');
+      checkFormat(format?.value, this.#store.directory);
+      if (format?.value === FORMAT) return;
+      const jobs = this.#store.list<Parameters<typeof upgradedJobPuts>[0]>('job/');
+      await this.#store.commit({
+        compare: new Map([['meta/format', format?.revision ?? 0]]),
+        put: [['meta/format', FORMAT], ...jobs.flatMap(upgradedJobPuts)],
+        remove: [],
+      });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#root.flushed;
-    await this.#root.close();
+    await this.#store[Symbol.asyncDispose]();
   }
 
   /**
@@ -105,9 +120,9 @@ export class Catalog implements AsyncDisposable {
    */
   async nextId(): Promise<number> {
     while (this.#freeIds.next === this.#freeIds.end) {
-      const found = this.#read<number>('meta/id');
+      const found = this.#store.read<number>('meta/id');
       const next = Math.max(found?.value ?? 0, Date.now());
-      const taken = await this.#commit({
+      const taken = await this.#store.commit({
         compare: new Map([['meta/id', found?.revision ?? 0]]),
         put: [['meta/id', next + ID_BLOCK]],
         remove: [],
@@ -130,11 +145,18 @@ export class Catalog implements AsyncDisposable {
 
   /** All jobs, oldest first. */
   jobs(): readonly Job[] {
-    return this.#list<Job>('job/');
+    const states = this.#store.list<JobState>('job/');
+    if (this.#definitions.size > 2 * states.length + DEFINITIONS_SPARE) this.#definitions.clear();
+    return states.flatMap((state) => this.#joined(state) ?? this.job(state.id) ?? []);
   }
 
   job(jobId: number): Job | undefined {
-    return this.#read<Job>(jobKey(jobId))?.value;
+    return this.#job(jobId)?.job;
+  }
+
+  /** A job's tables in the order of their names. There may be thousands: to be kept by whoever works with them. */
+  tables(jobId: number): readonly TableSpec[] {
+    return this.#store.list<TableSpec>(KEY.tables(jobId));
   }
 
   /** Names are compared exactly; they are unique over all databases. */
@@ -144,30 +166,30 @@ export class Catalog implements AsyncDisposable {
 
   /** @throws ProxyError STATEMENT when the key file is not the one the password was stored with. */
   password(jobId: number): string {
-    const sealed = this.#read<string>(secretKey(jobId));
+    const sealed = this.#store.read<string>(KEY.secret(jobId));
     return sealed === undefined ? '' : decrypt(this.#key, `job ${jobId}`, sealed.value);
   }
 
   /** @throws ProxyError STATEMENT when the name was taken meanwhile. */
-  async createJob(job: Job, password: string): Promise<void> {
+  async createJob(job: Job, password: string, tables: readonly TableSpec[] = []): Promise<void> {
     // The list of names is one record: comparing it makes the check and the insertion one step.
-    const names = this.#read<readonly string[]>('names');
+    const names = this.#store.read<readonly string[]>('names');
     if (this.jobByName(job.name) !== undefined) {
       throw new ProxyError('STATEMENT', `job name exist, jobName:${job.name}`);
     }
-    const created = await this.#commit({
+    const created = await this.#store.commit({
       compare: new Map([
         ['names', names?.revision ?? 0],
-        [jobKey(job.id), 0],
+        [KEY.state(job.id), 0],
       ]),
       put: [
         ['names', [...(names?.value ?? []), job.name]],
-        [jobKey(job.id), job],
-        [secretKey(job.id), encrypt(this.#key, `job ${job.id}`, password)],
+        ...newJobPuts(job, tables),
+        [KEY.secret(job.id), encrypt(this.#key, `job ${job.id}`, password)],
       ],
       remove: [],
     });
-    if (!created) await this.createJob(job, password);
+    if (!created) await this.createJob(job, password, tables);
   }
 
   /**
@@ -178,14 +200,14 @@ export class Catalog implements AsyncDisposable {
    */
   async changeJob(jobId: number, change: (job: Job) => Job, along: Along = {}): Promise<Job> {
     for (;;) {
-      const found = this.#read<Job>(jobKey(jobId));
+      const found = this.#job(jobId);
       if (found === undefined) throw new ProxyError('JOB_FENCED', `job ${jobId} was dropped`);
-      const changed = change(found.value);
-      const applied = await this.#commit({
-        compare: new Map([[jobKey(jobId), found.revision]]),
-        put: [[jobKey(jobId), changed], ...this.#puts(jobId, along)],
+      const changed = change(found.job);
+      const applied = await this.#store.commit({
+        compare: new Map([[KEY.state(jobId), found.revision]]),
+        put: [...changedPuts(found, changed), ...this.#puts(jobId, along)],
         remove: [
-          ...(along.settled ?? []).map((taskId) => intentPrefix(jobId) + id(taskId)),
+          ...(along.settled ?? []).map((taskId) => KEY.intents(jobId) + idText(taskId)),
           ...this.#forgotten(jobId, along),
         ],
       });
@@ -199,29 +221,31 @@ export class Catalog implements AsyncDisposable {
    */
   async removeJob(jobId: number): Promise<void> {
     for (;;) {
-      const found = this.#read<Job>(jobKey(jobId));
+      const found = this.#job(jobId);
       if (found === undefined) return;
-      const names = this.#read<readonly string[]>('names');
-      const { name: job, targetDatabase: database } = found.value;
+      const names = this.#store.read<readonly string[]>('names');
+      const { name: job, targetDatabase: database } = found.job;
       const dropTimeMs = Date.now();
       const dropped = this.intents(jobId)
         .flatMap(({ loads }) => loads)
-        .map((load): Put => [droppedKey(load.label), { ...load, database, job, dropTimeMs }]);
-      const applied = await this.#commit({
+        .map((load): Put => [KEY.dropped(load.label), { ...load, database, job, dropTimeMs }]);
+      const applied = await this.#store.commit({
         compare: new Map([
-          [jobKey(jobId), found.revision],
+          [KEY.state(jobId), found.revision],
           ['names', names?.revision ?? 0],
         ]),
         put: [['names', (names?.value ?? []).filter((name) => name !== job)], ...dropped],
         remove: [
           ...this.droppedLoads()
             .filter((load) => load.dropTimeMs < dropTimeMs - DROPPED_MS)
-            .map(({ label }) => droppedKey(label)),
-          jobKey(jobId),
-          secretKey(jobId),
-          ...this.#keys(taskPrefix(jobId)),
-          ...this.#keys(intentPrefix(jobId)),
-          ...this.#keys(progressPrefix(jobId)),
+            .map(({ label }) => KEY.dropped(label)),
+          KEY.state(jobId),
+          KEY.definition(jobId),
+          KEY.secret(jobId),
+          ...this.#store.keys(KEY.tables(jobId)),
+          ...this.#store.keys(KEY.tasks(jobId)),
+          ...this.#store.keys(KEY.intents(jobId)),
+          ...this.#store.keys(KEY.progress(jobId)),
         ],
       });
       if (applied) return;
@@ -230,17 +254,17 @@ export class Catalog implements AsyncDisposable {
 
   /** The tasks of a job that are still remembered, newest first. */
   tasks(jobId: number): readonly Task[] {
-    const newest = this.#list<Task>(taskPrefix(jobId)).toReversed();
+    const newest = this.#store.list<Task>(KEY.tasks(jobId)).toReversed();
     return newest.slice(0, Math.max(0, this.#historyMax()));
   }
 
   /** What a statement has set, for every thread and every start from then on; undefined: nothing. */
   setting(name: SettingName): number | undefined {
-    return this.#read<number>(`setting/${name}`)?.value;
+    return this.#store.read<number>(`setting/${name}`)?.value;
   }
 
   async putSetting(name: SettingName, value: number): Promise<void> {
-    await this.#commit({ compare: new Map(), put: [[`setting/${name}`, value]], remove: [] });
+    await this.#store.commit({ compare: new Map(), put: [[`setting/${name}`, value]], remove: [] });
   }
 
   #historyMax(): number {
@@ -249,34 +273,34 @@ export class Catalog implements AsyncDisposable {
 
   /** Tasks whose outcome was not recorded, oldest first: after a crash, what may or may not be in Doris. */
   intents(jobId: number): readonly Task[] {
-    return this.#list<Task>(intentPrefix(jobId));
+    return this.#store.list<Task>(KEY.intents(jobId));
   }
 
   /** Whether a crash now would find the task's labels again. */
   hasIntent(jobId: number, taskId: number): boolean {
-    return this.#read(intentPrefix(jobId) + id(taskId)) !== undefined;
+    return this.#store.read(KEY.intents(jobId) + idText(taskId)) !== undefined;
   }
 
   /** Loads of dropped jobs that may still be on the way. */
   droppedLoads(): readonly DroppedLoad[] {
-    return this.#list<DroppedLoad>('dropped/');
+    return this.#store.list<DroppedLoad>('dropped/');
   }
 
   /** The load under `label` can no longer come. */
   async forgetDropped(label: string): Promise<void> {
-    await this.#commit({ compare: new Map(), put: [], remove: [droppedKey(label)] });
+    await this.#store.commit({ compare: new Map(), put: [], remove: [KEY.dropped(label)] });
   }
 
   /** How often something happened that must never happen. */
   violations(kind: Violation): number {
-    return this.#read<number>(`violation/${kind}`)?.value ?? 0;
+    return this.#store.read<number>(`violation/${kind}`)?.value ?? 0;
   }
 
   async countViolation(kind: Violation): Promise<void> {
     const key = `violation/${kind}`;
     for (let counted = false; !counted;) {
-      const found = this.#read<number>(key);
-      counted = await this.#commit({
+      const found = this.#store.read<number>(key);
+      counted = await this.#store.commit({
         compare: new Map([[key, found?.revision ?? 0]]),
         put: [[key, (found?.value ?? 0) + 1]],
         remove: [],
@@ -286,21 +310,22 @@ export class Catalog implements AsyncDisposable {
 
   /** Snapshot progress by table id. */
   progress(jobId: number): ReadonlyMap<string, SnapshotProgress> {
-    const all = this.#list<SnapshotProgress>(progressPrefix(jobId));
+    const all = this.#store.list<SnapshotProgress>(KEY.progress(jobId));
     return new Map(all.map((progress) => [progress.tableId, progress]));
   }
 
   #puts(jobId: number, along: Along): Put[] {
     const puts: Put[] = [];
     if (this.#historyMax() > 0) {
-      for (const task of along.tasks ?? []) puts.push([taskPrefix(jobId) + id(task.id), task]);
+      for (const task of along.tasks ?? []) puts.push([KEY.tasks(jobId) + idText(task.id), task]);
     }
-    for (const task of along.intents ?? []) puts.push([intentPrefix(jobId) + id(task.id), task]);
+    for (const task of along.intents ?? []) puts.push([KEY.intents(jobId) + idText(task.id), task]);
     for (const progress of along.progress ?? []) {
-      puts.push([progressPrefix(jobId) + progress.tableId, progress]);
+      puts.push([KEY.progress(jobId) + progress.tableId, progress]);
     }
+    puts.push(...tablePuts(jobId, along.tables ?? []));
     if (along.password !== undefined) {
-      puts.push([secretKey(jobId), encrypt(this.#key, `job ${jobId}`, along.password)]);
+      puts.push([KEY.secret(jobId), encrypt(this.#key, `job ${jobId}`, along.password)]);
     }
     return puts;
   }
@@ -309,49 +334,31 @@ export class Catalog implements AsyncDisposable {
   #forgotten(jobId: number, along: Along): string[] {
     const historyMax = this.#historyMax();
     if (along.tasks === undefined || historyMax < 1) return [];
-    const keys = new Set(this.#keys(taskPrefix(jobId)));
-    for (const task of along.tasks) keys.add(taskPrefix(jobId) + id(task.id));
+    const keys = new Set(this.#store.keys(KEY.tasks(jobId)));
+    for (const task of along.tasks) keys.add(KEY.tasks(jobId) + idText(task.id));
     return [...keys].toSorted().slice(0, Math.max(0, keys.size - historyMax));
   }
 
-  #read<T>(key: string): Stored<T> | undefined {
-    return this.#root.get(key) as Stored<T> | undefined;
-  }
-
-  #list<T>(prefix: string): T[] {
-    // '0' is the character after '/': the range ends with the prefix.
-    const range = this.#root.getRange({ start: prefix, end: `${prefix.slice(0, -1)}0` });
-    return [...range].map((entry) => (entry.value as Stored<T>).value);
-  }
-
-  #keys(prefix: string): string[] {
-    return [...this.#root.getKeys({ start: prefix, end: `${prefix.slice(0, -1)}0` })];
-  }
-
-  /** @throws ProxyError CATALOG when the disk does not take it; nothing of the change is there then. */
-  async #commit(change: Change): Promise<boolean> {
-    try {
-      return await this.#write(change);
-    } catch (cause) {
-      throw writeError(this.#directory, cause);
+  #job(jobId: number): FoundJob | undefined {
+    for (let again = 0; ; again++) {
+      const state = this.#store.read<JobState>(KEY.state(jobId));
+      if (state === undefined) return undefined;
+      const job = this.#joined(state.value);
+      if (job !== undefined) return { revision: state.revision, state: state.value, job };
+      // Another thread has changed it between the two reads: both of them must be of one moment.
+      assert(again < 100, `job ${jobId} has a definition`);
+      this.#store.renew();
     }
   }
 
-  async #write(change: Change): Promise<boolean> {
-    const applied = await this.#root.transaction(() => {
-      for (const [key, revision] of change.compare) {
-        if ((this.#read(key)?.revision ?? 0) !== revision) return false;
-      }
-      for (const [key, value] of change.put) {
-        const revision = (this.#read(key)?.revision ?? 0) + 1;
-        // The transaction's own promise tells; this one must not be the unhandled twin of its rejection.
-        this.#root.put(key, { revision, value }).catch(() => undefined);
-      }
-      for (const key of change.remove) this.#root.remove(key).catch(() => undefined);
-      return true;
-    });
-    // `transaction` resolves when the change is visible; only `flushed` says that it is on disk.
-    await this.#root.flushed;
-    return applied;
+  /** Undefined when the definition is not the one that the state belongs to. It is parsed once: it seldom changes. */
+  #joined(state: JobState): Job | undefined {
+    let definition = this.#definitions.get(state.id);
+    if (definition?.revision !== state.definition) {
+      definition = this.#store.read<JobDefinition>(KEY.definition(state.id));
+      if (definition?.revision !== state.definition) return undefined;
+      this.#definitions.set(state.id, definition);
+    }
+    return joinJob(definition.value, state);
   }
 }

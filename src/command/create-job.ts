@@ -76,7 +76,6 @@ export class JobCreator {
       failedTaskCount: 0,
       canceledTaskCount: 0,
       statistic: { scannedRows: 0, loadBytes: 0 },
-      tables: [],
       snapshotPending: start === 'initial' || start === 'snapshot',
       epoch: 1,
     };
@@ -123,7 +122,7 @@ export class JobCreator {
   ): Promise<void> {
     const { tables, leftOut } = await this.#selectTables(source, draft, rights);
     // Should the process die before the end, there is a job that can be dropped, and no slot that nobody knows of.
-    const reserved: Job = { ...draft, tables, status: 'STOPPED', failure: CUT_OFF };
+    const reserved: Job = { ...draft, status: 'STOPPED', failure: CUT_OFF };
     await this.#parts.catalog.createJob(reserved, password);
     const made: string[] = [];
     try {
@@ -131,7 +130,6 @@ export class JobCreator {
       const marked = (await source.mark?.(tables)) ?? tables;
       const job: Job = {
         ...draft,
-        tables: marked,
         ...(leftOut.length === 0 ? {} : { leftOut }),
         ...(position === undefined ? {} : { position }),
         sourceProperties: withFoundTables(draft.sourceProperties, tables),
@@ -143,10 +141,11 @@ export class JobCreator {
           // Only now: a table that Doris did not say to have made may be somebody else's, and is left alone.
           made.push(table.name);
         }
-        await this.#parts.catalog.changeJob(draft.id, (found) => {
+        const make = (found: Job): Job => {
           if (found.epoch === draft.epoch) return job;
           throw refuse(`job ${draft.name} was dropped before it was made`);
-        });
+        };
+        await this.#parts.catalog.changeJob(draft.id, make, { tables: marked });
       });
     } catch (error) {
       await this.#undo(source, draft, made);

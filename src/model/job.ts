@@ -1,5 +1,4 @@
 import type { Position } from './offset.ts';
-import type { TableSpec } from './table.ts';
 
 export type JobStatus = 'PENDING' | 'RUNNING' | 'PAUSED' | 'STOPPED' | 'FINISHED';
 
@@ -50,7 +49,7 @@ export interface LeftOutTable {
   readonly reason: string;
 }
 
-/** A streaming job as the catalog keeps it. Passwords are not in it: the catalog holds them encrypted, apart. */
+/** A streaming job as the catalog keeps it. Its tables and its password are kept apart. */
 export interface Job {
   readonly id: number;
   readonly name: string;
@@ -71,7 +70,6 @@ export interface Job {
   readonly failedTaskCount: number;
   readonly canceledTaskCount: number;
   readonly statistic: JobStatistic;
-  readonly tables: readonly TableSpec[];
   /** Tables that were selected and are not copied, with the reason (source property `on_table_error` = `skip`). */
   readonly leftOut?: readonly LeftOutTable[];
   /** Values that became NULL because Doris cannot hold them, by `table.column`, over the job's life. */

@@ -4,6 +4,7 @@ import type { LoadBody } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
 import type { Job } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
+import { tableId, type TableSpec } from '../model/table.ts';
 import type { Violation } from '../model/violation.ts';
 import type { Source } from '../source/source.ts';
 import { isBefore } from './position-order.ts';
@@ -71,6 +72,8 @@ export class JobContext {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly jobId: number;
   readonly #epoch: number;
+  #tables: readonly TableSpec[] | undefined;
+  #recorded: ReadonlySet<string> | undefined;
 
   constructor(
     parts: {
@@ -107,6 +110,18 @@ export class JobContext {
     return job;
   }
 
+  /** Read once: there may be thousands, and nobody else changes them while this runner has the job. */
+  get tables(): readonly TableSpec[] {
+    this.#tables ??= this.catalog.tables(this.jobId);
+    return this.#tables;
+  }
+
+  /** Whether these columns of the table are on disk. */
+  isRecorded(table: TableSpec): boolean {
+    this.#recorded ??= new Set(this.tables.map(columnsText));
+    return this.#recorded.has(columnsText(table));
+  }
+
   /**
    * Writes progress, if this runner still has the job.
    *
@@ -126,6 +141,7 @@ export class JobContext {
       },
       along,
     );
+    if (along.tables !== undefined) this.#tables = this.#recorded = undefined;
     if (wentBack) await this.violated('position_went_back');
     return written;
   }
@@ -135,14 +151,17 @@ export class JobContext {
    *
    * @throws ProxyError JOB_FENCED, always: the job is no longer this runner's.
    */
-  async pause(change: (job: Job) => Job, reason: ProxyError): Promise<never> {
+  async pause(change: (job: Job) => Job, reason: ProxyError, along: Along = {}): Promise<never> {
     this.log.error({ err: reason }, 'job paused');
-    await this.change((job) => ({
-      ...change(job),
-      status: 'PAUSED',
-      failure: { code: 'CANNOT_RESUME_ERR', message: reason.message },
-      epoch: job.epoch + 1,
-    }));
+    await this.change(
+      (job) => ({
+        ...change(job),
+        status: 'PAUSED',
+        failure: { code: 'CANNOT_RESUME_ERR', message: reason.message },
+        epoch: job.epoch + 1,
+      }),
+      along,
+    );
     throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused`, { cause: reason });
   }
 
@@ -165,4 +184,8 @@ export class JobContext {
       throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused, altered or started anew`);
     }
   }
+}
+
+function columnsText(table: TableSpec): string {
+  return JSON.stringify([tableId(table), table.columns.map(({ name }) => name)]);
 }

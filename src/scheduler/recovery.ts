@@ -14,8 +14,8 @@ const FENCES = 8;
  * says what it waits for: a row of the dropped job would otherwise come back over a newer one.
  */
 export async function fenceDropped(context: JobContext, signal: AbortSignal): Promise<void> {
-  const { targetDatabase, tables } = context.job();
-  const targets = new Set(tables.map(({ target }) => target));
+  const { targetDatabase } = context.job();
+  const targets = new Set(context.tables.map(({ target }) => target));
   const dropped = context.catalog
     .droppedLoads()
     .filter(({ database, target }) => database === targetDatabase && targets.has(target));
@@ -93,7 +93,7 @@ async function settleStream(
     return;
   }
   const batch = new Batch();
-  await using stream = await context.source.openStream(context.job().tables, range.from);
+  await using stream = await context.source.openStream(context.tables, range.from);
   const limit = { rowsMax: Infinity, bytesMax: Infinity, ageMs: 0, until: to };
   await stream.fill(batch, { ...limit, idleMs: context.limits.idleMs }, signal);
   const bodies = batch.bodies().filter((body) => missing.has(body.table.target));

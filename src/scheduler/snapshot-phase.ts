@@ -22,7 +22,7 @@ const BATCH_BYTES_MAX = 10 * 1024 * 1024;
 export async function snapshotPhase(context: JobContext, signal: AbortSignal): Promise<void> {
   const job = context.job();
   const progress = context.catalog.progress(job.id);
-  const tables = job.tables.filter((table) => progress.get(tableId(table))?.done !== true);
+  const tables = context.tables.filter((table) => progress.get(tableId(table))?.done !== true);
   const lanes = laneCount(job);
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);

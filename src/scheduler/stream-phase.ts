@@ -1,7 +1,6 @@
 import { Batch } from '../encode/batch.ts';
 import type { Job } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
-import { tableId } from '../model/table.ts';
 import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
 import { emptyTables } from './emptying.ts';
 import type { JobContext } from './job-context.ts';
@@ -16,7 +15,7 @@ export async function streamPhase(
   from: Position,
   signal: AbortSignal,
 ): Promise<void> {
-  await using stream = await context.source.openStream(context.job().tables, from);
+  await using stream = await context.source.openStream(context.tables, from);
   await new StreamPhase(context, stream, from, signal).run();
 }
 
@@ -122,15 +121,11 @@ class StreamPhase {
       const range = { kind: 'stream', from: this.#position, to: after } as const;
       await emptyTables(this.#context, tables, range);
     }
-    const noted = new Map(kind === 'note' ? tables.map((table) => [tableId(table), table]) : []);
-    const pass = (job: Job): Job => ({
-      ...job,
-      position: after,
-      tables: job.tables.map((table) => noted.get(tableId(table)) ?? table),
-    });
+    const pass = (job: Job): Job => ({ ...job, position: after });
+    const along = kind === 'note' ? { tables } : {};
     // In one transaction: what is noted would not be found a second time.
-    if (stop !== undefined) await this.#context.pause(pass, stop);
-    await this.#context.change(pass);
+    if (stop !== undefined) await this.#context.pause(pass, stop, along);
+    await this.#context.change(pass, along);
     this.#position = after;
     await this.#acknowledge(after);
   }

@@ -8,7 +8,6 @@ import {
   type TaskLoad,
   type TaskRange,
 } from '../model/job.ts';
-import { tableId, type TableSpec } from '../model/table.ts';
 import type { JobContext, LoadOptions } from './job-context.ts';
 import { rangeText } from './range-text.ts';
 
@@ -121,14 +120,9 @@ async function checkPromise(
   bodies: readonly LoadBody[],
 ): Promise<void> {
   if (!context.catalog.hasIntent(job.id, task.id)) await context.violated('load_without_intent');
-  const recorded = new Set(job.tables.map(columnsText));
-  if (bodies.some(({ table }) => !recorded.has(columnsText(table)))) {
+  if (!bodies.every(({ table }) => context.isRecorded(table))) {
     await context.violated('rows_without_schema');
   }
-}
-
-function columnsText(table: TableSpec): string {
-  return JSON.stringify([tableId(table), table.columns.map(({ name }) => name)]);
 }
 
 /** Refused rows are found again at the source by the part of it that they came from. */

@@ -15,7 +15,7 @@ const EXPECTED =
   "a name like 'Asia/Shanghai', an offset like '+08:00', 'UTC', or 'SYSTEM' for the server's own";
 
 /** Whether `text` asks for the server's zone, whatever it is. */
-export function isServersZone(text: string): boolean {
+function isServersZone(text: string): boolean {
   return /^(?:system|server|default)$/i.test(text.trim());
 }
 

@@ -21,7 +21,6 @@ const job: Job = {
   failedTaskCount: 1,
   canceledTaskCount: 0,
   statistic: { scannedRows: 24, loadBytes: 1146 },
-  tables: [],
   snapshotPending: false,
   epoch: 1,
 };

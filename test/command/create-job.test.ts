@@ -43,7 +43,7 @@ describe('CREATE JOB', () => {
       createTimeMs: world.parts.now(),
       position: { pos: 1000 },
     });
-    expect(world.job().tables.map(({ name }) => name)).toEqual(['user_info', 'order_info']);
+    expect(world.parts.catalog.tables(world.job().id)).toHaveLength(2);
     expect(world.parts.catalog.password(world.job().id)).toBe(SECRET);
     expect(world.parts.source.password).toBe(SECRET);
     expect(world.parts.woken).toEqual([world.job().id]);

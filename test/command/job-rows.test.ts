@@ -49,7 +49,6 @@ const SEED_JOB: Job = {
   failedTaskCount: 0,
   canceledTaskCount: 0,
   statistic: { scannedRows: 3, loadBytes: 232 },
-  tables: [],
   snapshotPending: false,
   position: position(9350),
   endPosition: position(157, { file: 'binlog.000003', event: 0 }),

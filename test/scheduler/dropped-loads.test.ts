@@ -24,10 +24,7 @@ test('loads of a dropped job are fenced before a job loads into their tables, wh
   await catalog.removeJob(9);
   const [source, target] = [new FakeSource([TABLE]), new FakeTarget()];
   source.log.push([{ table: TABLE, key: 1, value: 'new' }]);
-  await catalog.createJob(
-    sampleJob({ tables: [TABLE], position: await source.safePosition() }),
-    '',
-  );
+  await catalog.createJob(sampleJob({ position: await source.safePosition() }), '', [TABLE]);
   const seen: unknown[] = [];
   target.step = (what) => {
     if (what === 'before fence') seen.push(catalog.job(1));

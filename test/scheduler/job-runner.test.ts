@@ -31,7 +31,6 @@ const openCatalog = (): Promise<Catalog> =>
 const newJob = (position: Job['position']): Job =>
   sampleJob({
     sourceProperties: { snapshot_split_size: '4' },
-    tables: [T1, T2],
     ...(position === undefined ? {} : { position }),
   });
 
@@ -133,7 +132,7 @@ test('whatever the source does, the target ends equal, and no key comes twice in
       world.source.log.push(...before);
       await using catalog = await openCatalog();
       world.catalog = catalog;
-      await catalog.createJob(newJob(await world.source.safePosition()), '');
+      await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
       world.source.log.push(...after);
       await world.settle();
     }),
@@ -172,7 +171,7 @@ test.each([
       let killed = false;
       {
         await using catalog = await openCatalog();
-        await catalog.createJob(newJob(await world.source.safePosition()), '');
+        await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
         world.source.log.push(...after);
         const stop = new AbortController();
         let count = 0;
@@ -219,7 +218,7 @@ test('a refused row pauses the job with the reason, and after the cure it goes o
   await using catalog = await openCatalog();
   world.catalog = catalog;
   world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
-  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
   const labels: string[] = [];
   world.target.refuse = (label) => {
     labels.push(label);
@@ -248,7 +247,7 @@ test('a failure that passes is retried quietly; one that stays pauses the job', 
   const world = new World();
   await using catalog = await openCatalog();
   world.catalog = catalog;
-  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
   let attempts = 0;
   const openSource = (): Promise<FakeSource> => {
     attempts++;
@@ -267,7 +266,7 @@ test('a runner whose job was paused writes nothing any more', async () => {
   await using catalog = await openCatalog();
   world.catalog = catalog;
   world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
-  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
   world.target.step = (what) => {
     if (what !== 'after load') return;
     void catalog.changeJob(1, (job) => ({ ...job, status: 'PAUSED', epoch: job.epoch + 1 }));
@@ -289,7 +288,7 @@ test('offset snapshot: the job is finished when the tables are copied', async ()
     offset: 'snapshot',
     snapshot_parallelism: '1',
   };
-  await catalog.createJob({ ...job, sourceProperties }, '');
+  await catalog.createJob({ ...job, sourceProperties }, '', [T1, T2]);
   await runJob(world.parts(), 1, 1, new AbortController().signal);
   world.expectEqual();
   expect(catalog.job(1)).toMatchObject({
@@ -312,7 +311,7 @@ const lanesOf = async (parallelism: string): Promise<number> => {
   const tables = ['a', 'b', 'c', 'd', 'e'].map(spec);
   world.source.log.push(tables.map((table) => ({ table, key: 1, value: 'x' })));
   const sourceProperties = { offset: 'snapshot', snapshot_parallelism: parallelism };
-  await catalog.createJob({ ...newJob(undefined), tables, sourceProperties }, '');
+  await catalog.createJob({ ...newJob(undefined), sourceProperties }, '', tables);
   let [reading, highest] = [0, 0];
   const readSplit = world.source.readSplit.bind(world.source);
   vi.spyOn(world.source, 'readSplit').mockImplementation(async (table, split) => {
@@ -338,7 +337,7 @@ test('a position that a statement has set is not moved by what was loaded before
   world.catalog = catalog;
   world.source.log.push([{ table: T1, key: 1, value: 'a' }], [{ table: T1, key: 2, value: 'b' }]);
   const from = (await world.source.earliestPosition()) as MysqlPosition;
-  await catalog.createJob({ ...newJob(from), snapshotPending: false }, '');
+  await catalog.createJob({ ...newJob(from), snapshotPending: false }, '', [T1, T2]);
   world.target.step = (what) => {
     if (what === 'after load') throw new ProxyError('TARGET_TABLE', 'no answer');
   };
@@ -366,7 +365,7 @@ test('a bug of ours pauses its job and says so', async () => {
   const world = new World();
   await using catalog = await openCatalog();
   world.catalog = catalog;
-  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
   await runJob(world.parts({ openSource: bug }), 1, 1, new AbortController().signal);
   expect(catalog.job(1)?.failure).toEqual({
     code: 'CANNOT_RESUME_ERR',
@@ -378,7 +377,7 @@ test('a label that somebody else has is not believed: its rows are loaded under 
   const world = new World();
   await using catalog = await openCatalog();
   world.catalog = catalog;
-  await catalog.createJob(newJob(await world.source.safePosition()), '');
+  await catalog.createJob(newJob(await world.source.safePosition()), '', [T1, T2]);
   world.source.log.push([{ table: T1, key: 1, value: 'x' }]);
   world.target.refuse = (label) => {
     world.target.refuse = undefined;

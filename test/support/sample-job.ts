@@ -18,7 +18,6 @@ export function sampleJob(parts: Partial<Job> = {}): Job {
     failedTaskCount: 0,
     canceledTaskCount: 0,
     statistic: { scannedRows: 0, loadBytes: 0 },
-    tables: [],
     snapshotPending: true,
     epoch: 1,
     ...parts,
