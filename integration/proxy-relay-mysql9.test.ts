@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { encodePacket } from '../src/wire/packet.ts';
+import { encodeError, encodeOk } from '../src/wire/resultset.ts';
+import { echo, RawFrontend } from '../test/support/relay-ends.ts';
+import { testContext } from '../test/support/tls-context.ts';
 import { available, mysqlCli, startMysql } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { mysqlProgram } from './support/programs.ts';
@@ -65,6 +69,52 @@ describe.runIf(available('mysql'))('MySQL 9 as the FE', () => {
       'select 1',
     ]);
     expect(preferred).toMatchObject({ code: 0, stdout: '1\n' });
+  });
+
+  test('9: LDAP: the FE asks for the password in clear text, and gets it over either leg', async () => {
+    await using ldap = await RawFrontend.open({
+      login: (_payload, socket, { sequence }) => {
+        const plugin = Buffer.from('\xfemysql_clear_password\0', 'latin1');
+        socket.write(encodePacket(sequence + 1, plugin));
+      },
+      answer: (payload, socket, packet) => {
+        // What the client asks to see whether the server knows dollar quotes: an error is the answer of one that does not.
+        const quotes = payload.includes('$$');
+        if (quotes) socket.write(encodeError(0, 1054, '42S22', 'Unknown column'));
+        else if (packet.sequence === 0)
+          echo({ deprecateEof: true, status: 2 })(payload, socket, packet);
+        else if (payload.equals(Buffer.from('ldap\0'))) {
+          socket.write(encodeOk(packet.sequence, { deprecateEof: true, status: 2 }));
+        } else socket.write(encodeError(packet.sequence, 1045, '28000', 'Access denied by LDAP'));
+      },
+    });
+    const tls = { server: testContext(), frontend: true, frontendCa: undefined };
+    await using relay = await TestRelay.open(ldap.address.port, { tls });
+    const ways = [
+      { port: ldap.address.port, mode: 'DISABLED' },
+      { port: relay.port, mode: 'DISABLED' },
+      { port: relay.port, mode: 'REQUIRED' },
+    ];
+    const said = async (...options: string[]): Promise<CliResult[]> => {
+      const results: CliResult[] = [];
+      for (const { port, mode } of ways) {
+        const at = ['-h127.0.0.1', `-P${port}`, '-uu', `--ssl-mode=${mode}`];
+        results.push(comparable(await mysqlCli([...at, '-N', '-e', 'select 42', ...options])));
+      }
+      return results;
+    };
+    for (const [options, expected] of [
+      [['-pldap', '--enable-cleartext-plugin'], { code: 0, stdout: '42\n' }],
+      [['-pwrong', '--enable-cleartext-plugin'], { stderr: /ERROR 1045 \(28000\): Access denied/ }],
+      // The client does not say its password in clear text unless it is told to.
+      [['-pldap'], { stderr: /ERROR 2059 .*mysql_clear_password.*not enabled/ }],
+    ] as const) {
+      const [direct, ...relayed] = await said(...options);
+      for (const result of relayed) expect(result).toEqual(direct);
+      if ('stderr' in expected) expect(direct?.stderr).toMatch(expected.stderr);
+      else expect(direct).toMatchObject(expected);
+    }
+    expect(relay.warnings).toEqual([]);
   });
 
   test('10: asked for compression, the session is uncompressed', async () => {
