@@ -1,4 +1,5 @@
 import { ProxyError, type FailureCode } from '../../model/error.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 
 /** What mysql2 puts on its errors; the server's own have `errno` and `sqlMessage`. */
 interface DriverError {
@@ -51,7 +52,10 @@ export function sourceError(cause: unknown, where: string): ProxyError {
   if (cause instanceof ProxyError) return cause;
   const error = (cause ?? {}) as DriverError;
   const text = error.sqlMessage ?? error.message ?? error.code ?? String(cause);
-  return new ProxyError(failureCode(error, text), `${where}: ${text || error.code}`, { cause });
+  const code = failureCode(error, text);
+  const said = text || error.code;
+  const message = code === 'POSITION_LOST' ? `${said?.replace(/\.$/, '')}. ${COPY_ANEW}` : said;
+  return new ProxyError(code, `${where}: ${message}`, { cause });
 }
 
 function failureCode(error: DriverError, text: string): FailureCode {

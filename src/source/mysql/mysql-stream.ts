@@ -4,6 +4,7 @@ import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
 import type { TableSpec } from '../../model/table.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 import type { ChangeStream, Fill, FillLimit } from '../source.ts';
 import { type BinlogEvent, BinlogParser } from './binlog-event.ts';
 import { BinlogReader, type DumpStart } from './binlog-reader.ts';
@@ -297,7 +298,7 @@ function planDump({ server, from }: StreamParts): Plan {
   if (from.serverUuid !== '' && from.serverUuid !== server.uuid) {
     throw new ProxyError(
       'POSITION_LOST',
-      `position ${from.file}:${from.pos} belongs to server ${from.serverUuid}, and this is ${server.uuid}`,
+      `position ${from.file}:${from.pos} belongs to server ${from.serverUuid}, and this is ${server.uuid}. ${COPY_ANEW}`,
     );
   }
   const near = from.pos <= DUMP_OFFSET_MAX;
@@ -312,6 +313,6 @@ function planDump({ server, from }: StreamParts): Plan {
 function passed(until: MysqlPosition): ProxyError {
   return new ProxyError(
     'POSITION_LOST',
-    `the log was read up to ${until.file}:${until.pos} (row event ${until.event}) before, and has no such place now`,
+    `the log was read up to ${until.file}:${until.pos} (row event ${until.event}) before, and has no such place now. ${COPY_ANEW}`,
   );
 }

@@ -66,7 +66,7 @@ export function whatHappened(
   if (is.membership !== was.membership) {
     const text =
       `publication ${publication} was altered (options, owner, or ${table} taken out and put back), and the log lacks what was done ` +
-      'to the table before it was as it is now: if rows were changed meanwhile, drop the job and create it again; if not';
+      'to the table before it was as it is now: if rows were changed meanwhile, drop the job, empty its Doris tables and create it again; if not';
     return { text, anew: false };
   }
   if (is.file === was.file) return undefined;

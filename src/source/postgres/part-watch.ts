@@ -1,6 +1,7 @@
 import type { Batch } from '../../encode/batch.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 import type { FillLimit, SplitReader } from '../source.ts';
 import type { Session } from './connection.ts';
 import {
@@ -125,8 +126,7 @@ export class PartWatch implements Parts, AsyncDisposable {
     if (findings.length > 0 || stampOf === undefined) {
       throw new ProxyError(
         'SOURCE_SETTING',
-        `${findings.join('\n')}\nChanges made since are not in the log: when it is done and rows were changed meanwhile, ` +
-          'drop the job and create it again.',
+        `${findings.join('\n')}\nChanges made since are not in the log; when rows were changed: ${COPY_ANEW}`,
       );
     }
     for (const table of this.#tables) {

@@ -31,10 +31,14 @@ export function messageOf(error: unknown): string {
  */
 export function postgresError(what: string, cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause;
-  const code =
-    BY_STATE[sqlStateOf(cause)] ?? (isTlsRefusal(cause) ? 'SOURCE_SETTING' : 'SOURCE_UNREACHABLE');
-  return new ProxyError(code, `${what}: ${messageOf(cause)}`, { cause });
+  const refusal = isTlsRefusal(cause);
+  const code = BY_STATE[sqlStateOf(cause)] ?? (refusal ? 'SOURCE_SETTING' : 'SOURCE_UNREACHABLE');
+  const cure = refusal ? TLS_CURE : '';
+  return new ProxyError(code, `${what}: ${messageOf(cause)}${cure}`, { cause });
 }
+
+const TLS_CURE =
+  ". Correct the server's certificate, or ssl_mode and ssl_rootcert by ALTER JOB, then RESUME JOB.";
 
 /** A certificate that does not pass, or a server without TLS: nothing that waiting cures. */
 function isTlsRefusal(cause: unknown): boolean {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ProxyError } from '../../model/error.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 import type { Session } from './connection.ts';
 import { parseLsn } from './lsn.ts';
 import { messageOf, sqlStateOf } from './postgres-error.ts';
@@ -15,6 +16,8 @@ export interface Slot {
   readonly confirmedLsn: bigint;
   /** `reserved`, `extended`, `unreserved`, or `lost`: the WAL that it needs is gone. */
   readonly walStatus: string;
+  /** Why the server has given it up, since Postgres 17: `wal_removed`, `rows_removed`, `wal_level_insufficient`, `idle_timeout`. */
+  readonly invalidation: string;
 }
 
 /** Making a slot waits for every transaction that writes at that moment, and so does what comes after it. */
@@ -30,9 +33,11 @@ export async function readSlot(session: Session, name: string): Promise<Slot | u
     readonly active_pid: number | null;
     readonly confirmed: string | null;
     readonly wal_status: string | null;
+    readonly invalidation: string | null;
   }>(
-    `SELECT plugin, database = current_database() AS here, active, active_pid, confirmed_flush_lsn::text AS confirmed, wal_status
-     FROM pg_replication_slots WHERE slot_name = $1`,
+    `SELECT plugin, database = current_database() AS here, active, active_pid, confirmed_flush_lsn::text AS confirmed, wal_status,
+            to_jsonb(s) ->> 'invalidation_reason' AS invalidation
+     FROM pg_replication_slots s WHERE slot_name = $1`,
     [name],
   );
   if (row === undefined) return undefined;
@@ -43,6 +48,7 @@ export async function readSlot(session: Session, name: string): Promise<Slot | u
     activePid: row.active_pid,
     confirmedLsn: parseLsn(row.confirmed ?? '0/0'),
     walStatus: row.wal_status ?? 'lost',
+    invalidation: row.invalidation ?? '',
   };
 }
 
@@ -133,19 +139,53 @@ export async function checkSlot(session: Session, name: string, from: bigint): P
     await sleep(POLL_MS);
     slot = await readSlot(session, name);
   }
-  if (slot === undefined) throw lost(`slot ${name} does not exist`);
-  if (slot.walStatus === 'lost') throw lost(`slot ${name} has wal_status lost`);
+  const level = await walLevel(session);
+  if (level !== 'logical') {
+    throw lost(
+      `wal_level is ${level}, so that the server no longer logs what a slot needs. Set wal_level = logical and restart it`,
+    );
+  }
+  if (slot === undefined) {
+    throw lost(
+      `slot ${name} does not exist: it was dropped, or this is another server (a promoted standby, a restored backup)`,
+    );
+  }
+  if (slot.walStatus === 'lost') {
+    const why = WHY_INVALID[slot.invalidation || 'wal_removed'] ?? slot.invalidation;
+    throw lost(`slot ${name} has wal_status lost: ${why}`);
+  }
   // The server would silently start at the confirmed position instead.
   if (slot.confirmedLsn > from) {
     throw lost(`slot ${name} was confirmed up to ${slot.confirmedLsn}, the job is at ${from}`);
   }
+  // It would wait until its log gets there, and skip what comes before.
+  const end = await currentLsn(session);
+  if (end < from) {
+    throw lost(
+      `the job is at ${from} and the log ends at ${end}: this is another server (a promoted standby, a restored backup)`,
+    );
+  }
+}
+
+/** What a person can do about it, by `invalidation_reason` (PostgreSQL manual, pg_replication_slots). */
+const WHY_INVALID: Readonly<Record<string, string>> = {
+  wal_removed: 'the job was behind by more WAL than max_slot_wal_keep_size allows, raise it',
+  idle_timeout: 'the job did not read for longer than idle_replication_slot_timeout, raise it',
+  rows_removed: 'rows of the catalog that it needs were vacuumed',
+  wal_level_insufficient: 'wal_level was lowered',
+};
+
+async function walLevel(session: Session): Promise<string> {
+  const [row] = await session.rows<{ readonly level: string }>(
+    `SELECT current_setting('wal_level') AS level`,
+  );
+  return row?.level ?? '';
 }
 
 function lost(why: string): ProxyError {
   return new ProxyError(
     'POSITION_LOST',
-    `Replication slot invalidated: ${why}. Changes since the job's position are gone; ` +
-      'drop the job and create it again to copy the tables anew.',
+    `Replication slot invalidated: ${why}. Changes since the job's position are gone. ${COPY_ANEW}`,
   );
 }
 
@@ -159,7 +199,7 @@ export function streamError(slot: string, publication: string, cause: unknown): 
   if (state === '55006') {
     return failure(
       'SOURCE_UNREACHABLE',
-      `replication slot ${slot} is active, held by another consumer: ${text}`,
+      `replication slot ${slot} is active, held by another consumer: ${text}. Stop that one; a slot serves one job only.`,
     );
   }
   if (state === '42704' && text.includes('publication')) {
@@ -168,15 +208,12 @@ export function streamError(slot: string, publication: string, cause: unknown): 
       `publication does not exist: ${publication}. Create it before starting the job or omit publication_name to let Doris create one.`,
     );
   }
-  if (state === '42704' || /no longer (?:get changes|available)|invalidated/.test(text)) {
-    return failure(
-      'POSITION_LOST',
-      `Replication slot invalidated: ${slot}: ${text}. Drop the job and create it again to copy the tables anew.`,
-    );
+  if (state === '42704' || /no longer (?:get changes|access|available)|invalidated/.test(text)) {
+    return failure('POSITION_LOST', `Replication slot invalidated: ${slot}: ${text}. ${COPY_ANEW}`);
   }
   // 58P01: a WAL file that was removed under the slot.
   if (state === '58P01') {
-    return failure('POSITION_LOST', `Replication slot invalidated: ${slot}: ${text}`);
+    return failure('POSITION_LOST', `Replication slot invalidated: ${slot}: ${text}. ${COPY_ANEW}`);
   }
   return failure(
     ({ '28P01': 'SOURCE_ACCESS', '28000': 'SOURCE_ACCESS', '42501': 'SOURCE_ACCESS' }[state] as

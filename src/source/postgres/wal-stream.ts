@@ -1,6 +1,7 @@
 import type { Batch } from '../../encode/batch.ts';
 import { ProxyError } from '../../model/error.ts';
 import type { PostgresPosition, Position } from '../../model/offset.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 import type { ChangeStream, Fill, FillLimit } from '../source.ts';
 import {
   malformed,
@@ -319,8 +320,7 @@ export class PostgresChangeStream implements ChangeStream {
   #notFound(): ProxyError {
     return new ProxyError(
       'POSITION_LOST',
-      `the log does not hold the place that the job was at (transaction ${this.#resume?.txId ?? '?'}): ` +
-        'drop the job and create it again to copy the tables anew',
+      `the log does not hold the place that the job was at (transaction ${this.#resume?.txId ?? '?'}). ${COPY_ANEW}`,
     );
   }
 }

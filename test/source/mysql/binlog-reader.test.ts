@@ -152,7 +152,9 @@ test.each([
   await using server = await FakeServer.open((dump) => dump.send(errorPacket(errno, text)));
   await expect(BinlogReader.open(endpoint(server), 1, START)).rejects.toMatchObject({
     code,
-    message: `MySQL 127.0.0.1:${server.port}: ${text}`,
+    message: expect.stringContaining(
+      `MySQL 127.0.0.1:${server.port}: ${text.replace(/\.$/, '')}`,
+    ) as string,
   });
 });
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { COPY_ANEW } from '../../../src/source/copy-anew.ts';
 import { ProxyError } from '../../../src/model/error.ts';
 import { sourceError } from '../../../src/source/mysql/mysql-error.ts';
 
@@ -33,7 +34,8 @@ test.each([
   [server(9999, 'something new'), 'SOURCE_SETTING'],
 ])('%s is %s, in its own words', (cause, code) => {
   const error = sourceError(cause, 'MySQL db:3306');
-  expect(error).toMatchObject({ code, message: `MySQL db:3306: ${cause.message}`, cause });
+  const cure = code === 'POSITION_LOST' ? `. ${COPY_ANEW}` : '';
+  expect(error).toMatchObject({ code, message: `MySQL db:3306: ${cause.message}${cure}`, cause });
 });
 
 test('what is translated already stays as it is', () => {
