@@ -22,6 +22,12 @@ const wallClockTwice = (id: number): string =>
   `SET time_zone = '+02:00'; INSERT INTO t VALUES (${id}, '2024-10-27 02:30:00', '2024-10-27 02:30:00');
    SET time_zone = '+01:00'; INSERT INTO t VALUES (${id + 1}, '2024-10-27 02:30:00.5', '2024-10-27 02:30:00')`;
 
+/** Two moments that clocks in New York show alike. */
+const oneClockTwice = (id: number): string =>
+  ['05', '06']
+    .map((hour, i) => `(${id + i}, '2024-11-03 ${hour}:30:00.5Z', '[2024-11-03 ${hour}:30:00Z,)')`)
+    .join();
+
 describe.runIf(available('mariadb'))('tables of MariaDB', () => {
   const world = new Worlds('mariadb');
 
@@ -280,12 +286,37 @@ describe.runIf(available('postgres18'))('tables of Postgres', () => {
       'a.b',
       'two',
     ]);
-    expect(told).toContain('table keyless is left out: it has no primary key;');
+    expect(told).toContain('table keyless is left out: it has no primary key, and no unique');
     expect(told).toContain('columns A and a are one name to Doris');
     const published = await world.postgres.query<{ name: string }>(
       `SELECT tablename AS name FROM pg_publication_tables WHERE schemaname = '${place.database}'`,
     );
     expect(published).toEqual([{ name: 'good' }]);
+  });
+
+  test("have moments by the clocks of the user's sessions at CREATE JOB, on both roads and from then on", async () => {
+    const { user } = world.postgres;
+    await world.postgres.query(`ALTER ROLE ${user} SET TimeZone = 'America/New_York'`);
+    try {
+      const place = await world.place(
+        `CREATE TABLE t (id INT PRIMARY KEY, m timestamptz, r tstzrange); INSERT INTO t VALUES ${oneClockTwice(0)}`,
+      );
+      await place.createJob('clocks', 't');
+      await place.same('t', { columns: 'id' });
+      await world.postgres.query(`ALTER ROLE ${user} SET TimeZone = 'Asia/Tokyo'`);
+      await place.sql(`INSERT INTO t VALUES ${oneClockTwice(2)}`);
+      await place.same('t', { columns: 'id' });
+      const rows = await world.rows(
+        `SELECT r FROM ${place.target}.t WHERE m = '2024-11-03 01:30:00.5' ORDER BY id`,
+      );
+      expect(rows.map(({ r }) => String(r))).toEqual(
+        ['-04', '-05', '-04', '-05'].map((offset) => `["2024-11-03 01:30:00${offset}",)`),
+      );
+      const job = await jobRow(world.it.client, 'clocks');
+      expect(job?.['ExecuteSql']).toContain("'server_time_zone'='America/New_York'");
+    } finally {
+      await world.postgres.query(`ALTER ROLE ${user} RESET TimeZone`);
+    }
   });
 });
 
