@@ -4,7 +4,7 @@ import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
 import { ColumnMismatch, rowField, type RowField } from './row-field.ts';
-import { canGenerateCode } from './generated-code.ts';
+import { canGenerateCode } from '../../encode/generated-code.ts';
 import { generatedProgram } from './row-program-generated.ts';
 import { interpretedProgram } from './row-program-interpreted.ts';
 import type { RowPlan, RowProgram } from './row-program.ts';

@@ -10,7 +10,7 @@ import {
   runEndCode,
   runStartCode,
   textCode,
-} from './generated-code.ts';
+} from '../../encode/generated-code.ts';
 import type { PrefixedField, RowField } from './row-field.ts';
 import { overrun, type RowPlan, type RowProgram } from './row-program.ts';
 

@@ -3,7 +3,7 @@ import type { TableBatch } from '../../encode/table-batch.ts';
 import type { TimeZone } from '../../lib/time-zone.ts';
 import { ProxyError } from '../../model/error.ts';
 import { tableId, type TableSpec } from '../../model/table.ts';
-import { canGenerateCode } from './generated-code.ts';
+import { canGenerateCode } from '../../encode/generated-code.ts';
 import { snapshotField } from './snapshot-field.ts';
 import { generatedSnapshot } from './snapshot-program-generated.ts';
 import { interpretedSnapshot } from './snapshot-program-interpreted.ts';

@@ -11,7 +11,7 @@ import {
   runStartCode,
   reserveCode,
   textCode,
-} from './generated-code.ts';
+} from '../../encode/generated-code.ts';
 import type { SnapshotField } from './snapshot-field.ts';
 import {
   LENGTH_2,

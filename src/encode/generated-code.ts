@@ -1,5 +1,5 @@
-import { ESCAPED_MAX } from '../../encode/json-bytes.ts';
-import type { RowLayout } from '../../encode/row-layout.ts';
+import { ESCAPED_MAX } from './json-bytes.ts';
+import type { RowLayout } from './row-layout.ts';
 
 /**
  * Pieces of generated code. All of it works on `b` and `v`, the output's bytes and words, and `p`, the place in them; on `source` and `at`, the place
