@@ -57,6 +57,8 @@ export function placeAnswer(
       left -= 1;
       if (left === 0) state = 'after-definitions';
     } else if (state === 'after-definitions' && first === 0xfe && length <= 5) {
+      // Servers say it here already.
+      flag(from + 3);
       state = 'rows';
     } else {
       state = 'rows';

@@ -102,6 +102,7 @@ test('results of many rows keep their ids running, without DEPRECATE_EOF too', a
   expect(packets.map(({ sequence }) => sequence)).toEqual(
     Array.from({ length: 305 }, (_, i) => (i + 1) & 0xff),
   );
+  expect(packets[2]?.payload).toEqual(Buffer.from([0xfe, 0, 0, 2 | Status.MORE_RESULTS, 0]));
   expect(packets[303]?.payload).toEqual(Buffer.from([0xfe, 0, 0, 2 | Status.MORE_RESULTS, 0]));
   expect(packets[304]?.payload[0]).toBe(0);
 });

@@ -12,7 +12,7 @@ export const PREPARE = 0x16;
 const notCalled = (): Promise<never> => Promise.reject(new TypeError('not called'));
 
 /** Statements of ours in the relay's tests: `pause job <word> <rest>`, `create job` alike, and `select ... from jobs(...)`. */
-class FakeCommands implements Commands {
+export class FakeCommands implements Commands {
   readonly executed: string[] = [];
   readonly asked: string[] = [];
 
