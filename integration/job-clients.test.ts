@@ -2,48 +2,94 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, mariadbCli, mysqlCli } from './servers.ts';
-import { type Driver, DRIVERS, javaClient, pythonClient } from './support/client-programs.ts';
+import { DRIVERS, runGo, runJava, runPython, type Seen } from './support/client-programs.ts';
+import { expectSame, nameOf, relayRuns, type Variant, type Ways } from './support/client-runs.ts';
+import { jobScript, relayScript } from './support/clients/mysql2.ts';
 import { createMysqlJob } from './support/jobs.ts';
-import { type Command, removeFolder, run, temporaryFolder } from './support/server-process.ts';
+import { removeFolder, temporaryFolder } from './support/server-process.ts';
+import { TLS_ARGS } from './support/tls-args.ts';
 import { T, Worlds } from './support/worlds.ts';
 
 const JOB_COLUMNS =
   'Id,Name,Definer,ExecuteType,RecurringStrategy,Status,ExecuteSql,CreateTime,SucceedTaskCount,FailedTaskCount,' +
   'CanceledTaskCount,Comment,Properties,CurrentOffset,EndOffset,LoadStatistic,ErrorMsg,JobRuntimeMsg';
 
+const TASK_COLUMNS =
+  'TaskId,JobId,JobName,Label,Status,ErrorMsg,CreateTime,StartTime,FinishTime,TrackingUrl,LoadStatistic,User,FirstErrorMsg,RunningOffset';
+
 /** What every client must say of the life of its job. */
-const LIFE = {
-  refused: expect.stringContaining(
-    'errCode = 2, detailMessage = job name exist, jobName:by_client',
-  ) as string,
-  columns: 'Name,Status',
-  paused: 'PAUSED',
-  status: 'RUNNING',
-  task: 'SUCCESS',
-  all: `1 ${JOB_COLUMNS}`,
-  joined: 'n,c by_client true',
-  left: '0',
+const LIFE: Seen = {
+  columns: ['Name,Status'],
+  status: ['RUNNING'],
+  paused: ['PAUSED'],
+  task: ['SUCCESS'],
+  all: [`1 ${JOB_COLUMNS}`],
+  parameters: ['by_client'],
+  joined: ['n,c by_client true'],
+  left: ['0'],
 };
 
-/** The last text of each kind that a client has printed. */
-const life = async (command: Command): Promise<Record<string, string>> => {
-  const result = await run(command, { timeoutMs: 60_000 });
-  // A driver may warn of the refusal on stderr.
-  if (result.code !== 0) throw new Error(result.stderr);
-  const lines = result.stdout.trim().split('\n');
-  return Object.fromEntries(
-    lines.map((line): [string, string] => {
-      const at = line.indexOf(': ');
-      return [line.slice(0, at), line.slice(at + 2)];
-    }),
-  );
+/** The words of a refusal, in whatever the driver makes of them. */
+const REFUSALS = {
+  refused: 'job name exist, jobName:by_client',
+  'unknown job': 'job not exist, jobName: nobody',
+  'alter refused': 'Only PAUSED job can be altered',
+};
+
+function expectLife(seen: Seen | undefined, more: Readonly<Record<string, unknown>> = {}): void {
+  expect(seen).toMatchObject({ ...LIFE, ...more });
+  for (const [what, words] of Object.entries(REFUSALS)) {
+    const said = seen?.[what] ?? [];
+    expect(said[0]).toBe('ERROR');
+    expect(said.join(' ')).toMatch(/\b1105\b/);
+    expect(said.at(-1)).toContain(`errCode = 2, detailMessage = ${words}`);
+  }
+}
+
+/** Every column of `tasks()` by its name, and `type` as the driver calls it. */
+const columnsOf = (type: string, between: string): string =>
+  TASK_COLUMNS.split(',')
+    .map((name) => `${name} ${type}`)
+    .join(between);
+
+const JDBC: readonly Variant[] = Object.keys(DRIVERS).flatMap((client) => {
+  const tls = client === 'MariaDB Connector/J' ? 'sslMode=trust' : 'sslMode=REQUIRED';
+  return [
+    '',
+    'useServerPrepStmts=true',
+    `${tls}&useServerPrepStmts=true&cachePrepStmts=true`,
+    'useCursorFetch=true&defaultFetchSize=1',
+    'rewriteBatchedStatements=true&allowMultiQueries=true',
+  ].map((options) => ({ client, options }));
+});
+
+const PYTHON: readonly Variant[] = [
+  { client: 'pymysql', options: '' },
+  { client: 'pymysql', options: 'tls&multi' },
+  { client: 'MySQLdb', options: 'multi' },
+  { client: 'mysql+pymysql', options: '' },
+  { client: 'doris+pymysql', options: 'tls' },
+  { client: 'pydoris', options: '' },
+];
+
+const GO: readonly Variant[] = [
+  { client: '', options: '' },
+  { client: '', options: 'interpolateParams=true&multiStatements=true' },
+  { client: '', options: 'tls=skip-verify&maxAllowedPacket=0' },
+];
+
+/** The stand-in's share of the relayed SQL; relay-clients.test.ts has more, in front of real servers. */
+const RELAYED = {
+  jdbc: JDBC.filter(({ options }) => /sslMode|useCursorFetch|rewrite/.test(options)),
+  python: PYTHON,
+  go: GO,
 };
 
 describe.runIf(available('mariadb'))('clients that run a job', () => {
-  const world = new Worlds('mariadb');
+  const world = new Worlds('mariadb', TLS_ARGS);
   const folder = temporaryFolder('clients');
-  const file = join(folder, 'create.sql');
   let create = '';
+  let alter = '';
 
   beforeAll(async () => {
     const place = await world.place(T);
@@ -53,55 +99,99 @@ describe.runIf(available('mariadb'))('clients that run a job', () => {
       tables: 't',
       target: place.target,
     });
-    writeFileSync(file, create);
+    const { user, password } = world.mysql;
+    alter = `ALTER JOB by_client FROM MYSQL ("user" = "${user}", "password" = "${password}") TO DATABASE ${place.target}`;
+    writeFileSync(join(folder, 'create.sql'), create);
+    writeFileSync(join(folder, 'alter.sql'), alter);
   });
   afterAll(() => removeFolder(folder));
 
-  test('PyMySQL', async () => {
-    const { host, port } = world.it.proxy;
-    const command = await pythonClient('job_client', [host, String(port), 'root', file]);
-    if (command !== undefined) expect(await life(command)).toEqual(LIFE);
+  const ways = (): Ways => {
+    const [host = '', port] = world.it.doris.fe.split(':');
+    const { dorisUser: user, dorisPassword: password } = world.it.doris;
+    const direct = { host, port: Number(port) };
+    const relayed = { host: world.it.proxy.host, port: world.it.proxy.port };
+    return { direct, relayed, serverTls: false, kind: 'doris', user, password };
+  };
+
+  const jobRuns = (variants: readonly Variant[]): Parameters<typeof runJava>[0] => {
+    const { relayed: at, user, password } = ways();
+    return variants.map((variant) => {
+      const { client, options } = variant;
+      const name = nameOf(variant);
+      return { name, script: 'job', client, at, options, user, password, argument: folder };
+    });
+  };
+
+  describe.each([
+    ['JDBC', runJava, JDBC, RELAYED.jdbc],
+    ['Python', runPython, PYTHON, RELAYED.python],
+    ['Go', runGo, GO, RELAYED.go],
+  ] as const)('%s', (_language, runClients, jobs, relayed) => {
+    let seen: ReadonlyMap<string, Seen> | undefined;
+
+    beforeAll(async () => {
+      seen = await runClients([...jobRuns(jobs), ...relayRuns(ways(), relayed)]);
+    });
+
+    test.for(jobs.map(nameOf))('a job by %s', (name, { skip }) => {
+      skip(seen === undefined, 'not on this machine');
+      expectLife(seen?.get(name));
+    });
+
+    test.for(relayed.map(nameOf))("Doris' SQL by %s", (name, { skip }) => {
+      skip(seen === undefined, 'not on this machine');
+      expectSame(seen, name);
+    });
   });
 
-  const OPTIONS = [
-    '',
-    'useServerPrepStmts=true',
-    'useServerPrepStmts=true&cachePrepStmts=true',
-    'useCursorFetch=true&defaultFetchSize=1',
-    'rewriteBatchedStatements=true&allowMultiQueries=true',
-  ];
-  const RUNS = (Object.keys(DRIVERS) as Driver[]).flatMap((driver) =>
-    OPTIONS.map((options): [Driver, string] => [driver, options]),
-  );
+  describe('mysql2', () => {
+    const ssl = { rejectUnauthorized: false };
 
-  test.each(RUNS)('%s with "%s"', async (driver, options) => {
-    const { host, port } = world.it.proxy;
-    const url = `jdbc:${DRIVERS[driver].scheme}://${host}:${port}/?${options}`;
-    const command = await javaClient('JobClient', driver, [url, 'root', file]);
-    if (command === undefined) return;
-    const expected = options.includes('useServerPrepStmts')
-      ? LIFE
-      : { ...LIFE, columns: expect.stringMatching(/^(?:Name,Status|unknown)$/) as string };
-    expect(await life(command)).toEqual(expected);
+    test.each([
+      ['plain', {}],
+      ['TLS', { ssl }],
+    ])('a job, %s', async (_how, more) => {
+      const { user, password, relayed } = ways();
+      const seen = await jobScript({ ...relayed, user, password, ...more }, create, alter);
+      expectLife(seen, {
+        tasks: [columnsOf('254', ',')],
+        several: ['4', '[{"Name":"by_client"}]', '[{"one":1}]'],
+      });
+    });
+
+    test("Doris' SQL", async () => {
+      const { user, password, direct, relayed } = ways();
+      const seen = new Map([
+        ['direct mysql2', await relayScript({ ...direct, user, password }, 'doris')],
+        ['relayed mysql2', await relayScript({ ...relayed, user, password, ssl }, 'doris')],
+      ]);
+      expectSame(seen, 'mysql2');
+    });
   });
 
   test.each(['mysql', 'mariadb'] as const)('the command line of %s', async (kind) => {
     if (!available(kind)) return;
     const cli = kind === 'mysql' ? mysqlCli : mariadbCli;
-    const login = ['-h127.0.0.1', `-P${world.it.proxy.port}`, '-uroot', '--batch'];
+    const tls = kind === 'mysql' ? '--ssl-mode=REQUIRED' : '--skip-ssl';
+    const login = ['-h127.0.0.1', `-P${world.it.proxy.port}`, '-uroot', '--batch', tls];
     const said = async (sql: string): Promise<string> => {
       const result = await cli(login, sql);
       expect(result).toMatchObject({ code: 0, stderr: '' });
       return result.stdout.trim();
     };
+    const refused = async (sql: string): Promise<string> => {
+      const result = await cli(login, sql);
+      expect(result.code).toBe(1);
+      return result.stderr.trim();
+    };
     expect(await said(`${create};`)).toBe('');
-    expect(await cli(login, `${create};`)).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining(
-        'ERROR 1105 (HY000) at line 1: errCode = 2, detailMessage = job name exist, jobName:by_client',
-      ) as string,
-    });
+    expect(await refused(`${create};`)).toContain(
+      `ERROR 1105 (HY000) at line 1: errCode = 2, detailMessage = ${REFUSALS.refused}`,
+    );
+    expect(await refused(`${alter};`)).toContain(REFUSALS['alter refused']);
     expect(await said('PAUSE JOB WHERE jobname = by_client ;')).toBe('');
+    expect(await said(`${alter};`)).toBe('');
     expect(await said('select Name, Status from jobs("type"="insert");')).toBe(
       'Name\tStatus\nby_client\tPAUSED',
     );
@@ -109,6 +199,7 @@ describe.runIf(available('mariadb'))('clients that run a job', () => {
       'n\tx\nBY_CLIENT\t2',
     );
     expect(await said("RESUME JOB WHERE jobname = 'by_client';")).toBe('');
+    expect(await said('select * from tasks("type"="insert") limit 0\\G')).toBe('');
     expect(await said("DROP JOB WHERE jobname = 'by_client';")).toBe('');
     expect(await said('select Name from jobs("type"="insert");')).toBe('');
   });

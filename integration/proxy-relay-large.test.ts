@@ -9,12 +9,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, startMariadb } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { run, ServerProcess } from './support/server-process.ts';
-import { pythonWithPyMysql } from './support/programs.ts';
+import { pythonWith } from './support/programs.ts';
 import { expectEqual, onEach, TestRelay } from './support/test-relay.ts';
 
 /** The checklist of wire.md §6, the lines about size: directly and through the proxy, with equal outputs. */
 
-const python = available('pymysql') ? pythonWithPyMysql() : undefined;
+const python = available('pymysql') ? pythonWith('pymysql') : undefined;
 
 /** Row counts and checksums of eight different results, read at the same time at different speeds. */
 const digests = async (port: number): Promise<string[]> =>

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { testContext } from '../test/support/tls-context.ts';
 import { available, mariadbCli, mysqlCli, startMysql } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
-import { pythonWithPyMysql } from './support/programs.ts';
+import { pythonWith } from './support/programs.ts';
 import { run } from './support/server-process.ts';
 import { TestRelay } from './support/test-relay.ts';
 
@@ -14,7 +14,7 @@ import { TestRelay } from './support/test-relay.ts';
 const PLAIN = ['--ssl-mode=DISABLED', '--get-server-public-key'];
 const TLS = ['--ssl-mode=REQUIRED'];
 const login = (port: number): string[] => ['-h127.0.0.1', `-P${port}`, '-uroot', '-p123456'];
-const python = pythonWithPyMysql();
+const python = pythonWith('pymysql');
 
 describe.runIf(available('mysql'))('TLS', () => {
   let plain: MysqlServer;

@@ -14,7 +14,7 @@ import {
   mysqlInstalled,
   mysqlProgram,
   postgresPrograms,
-  pythonWithPyMysql,
+  pythonWith,
 } from './support/programs.ts';
 import { findProgram, isRoot, run, runChecked } from './support/server-process.ts';
 
@@ -22,8 +22,8 @@ export type { MysqlServer } from './support/mysql-server.ts';
 export type { PostgresServer } from './support/postgres-server.ts';
 
 export type ServerKind = 'mysql' | 'mariadb' | 'postgres18' | 'postgres15';
-/** What the tests need of a machine: the servers, and a driver that is stricter than ours. */
-type Part = ServerKind | 'pymysql';
+/** What the tests need of a machine: the servers, a driver that is stricter than ours, and what Python's other drivers need. */
+type Part = ServerKind | 'pymysql' | 'mysqlclient';
 
 const URL_VARIABLE: Readonly<Partial<Record<Part, string>>> = {
   mysql: 'TEST_MYSQL_URL',
@@ -37,7 +37,8 @@ const PRESENT: Readonly<Record<Part, () => boolean>> = {
   mariadb: () => mariadbPrograms() !== undefined,
   postgres18: () => postgresPrograms(18) !== undefined,
   postgres15: () => postgresPrograms(15) !== undefined,
-  pymysql: () => pythonWithPyMysql() !== undefined,
+  pymysql: () => pythonWith('pymysql') !== undefined,
+  mysqlclient: () => pythonWith('MySQLdb', 'pip') !== undefined,
 };
 
 /**
@@ -111,6 +112,7 @@ export async function installServers(): Promise<void> {
     await ensure('mariadb');
     await ensure('postgres15');
     await ensure('pymysql');
+    await ensure('mysqlclient');
   };
   await Promise.all([ensure('mysql'), debian()]);
   available('postgres18');
@@ -149,6 +151,7 @@ const INSTALL = {
   mariadb: () => aptInstall('mariadb', ['mariadb-server-core', 'mariadb-client-core']),
   postgres15: () => aptInstall('postgres15', ['postgresql-15']),
   pymysql: () => aptInstall('pymysql', ['python3-pymysql']),
+  mysqlclient: () => aptInstall('mysqlclient', ['python3-mysqldb', 'python3-pip']),
 };
 
 async function aptInstall(part: Part, packages: readonly string[]): Promise<void> {

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { CACHE_FOLDER } from './programs.ts';
-import { type Command, findProgram, run } from './server-process.ts';
+import { CACHE_FOLDER, pythonWith } from './programs.ts';
+import { findProgram, isExecutable, removeFolder, run, runChecked } from './server-process.ts';
 
 const FOLDER = join(import.meta.dirname, 'clients');
 const JARS = join(CACHE_FOLDER, 'jars');
@@ -9,15 +10,29 @@ const COPY = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy';
 
 /** JDBC drivers that the tests log in with, as Maven Central knows them. */
 export const DRIVERS = {
-  'Connector/J 8': { artifact: 'com.mysql:mysql-connector-j:8.4.0', scheme: 'mysql' },
-  'Connector/J 9': { artifact: 'com.mysql:mysql-connector-j:9.5.0', scheme: 'mysql' },
-  'MariaDB Connector/J': {
-    artifact: 'org.mariadb.jdbc:mariadb-java-client:3.5.6',
-    scheme: 'mariadb',
-  },
+  'Connector/J 8': 'com.mysql:mysql-connector-j:8.4.0',
+  'Connector/J 9': 'com.mysql:mysql-connector-j:9.5.0',
+  'MariaDB Connector/J': 'org.mariadb.jdbc:mariadb-java-client:3.5.6',
 } as const;
 
-export type Driver = keyof typeof DRIVERS;
+/** One script over one client with one set of options. */
+export interface ClientRun {
+  /** What its results are found by. */
+  readonly name: string;
+  readonly script: 'job' | 'relay';
+  /** A driver, in words of the program that has it. */
+  readonly client: string;
+  readonly at: { readonly host: string; readonly port: number };
+  /** In the driver's own form. */
+  readonly options: string;
+  readonly user: string;
+  readonly password: string;
+  /** What the script takes. */
+  readonly argument: string;
+}
+
+/** What each case of a run saw; of a case that came several times, the last. */
+export type Seen = Readonly<Record<string, readonly string[]>>;
 
 /** Prints why something is not run here; under CI that is an error. */
 function missing(reason: string): undefined {
@@ -26,9 +41,31 @@ function missing(reason: string): undefined {
   return undefined;
 }
 
+/** Results by the name of the run. @throws when the program fails, with its error output. */
+async function runAll(
+  command: { readonly program: string; readonly args: readonly string[] },
+  runs: readonly ClientRun[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ReadonlyMap<string, Seen>> {
+  const lines = runs.map(({ name, script, client, at, options, user, password, argument }) =>
+    [name, script, client, at.host, at.port, options, user, password, argument].join('\t'),
+  );
+  const input = `${lines.join('\n')}\n`;
+  const result = await run({ ...command, env }, { input, timeoutMs: 200_000 });
+  if (result.code !== 0) throw new Error(`${result.stdout.slice(-1000)}\n${result.stderr}`);
+  const seen = new Map<string, Record<string, readonly string[]>>();
+  for (const { name } of runs) seen.set(name, {});
+  for (const line of result.stdout.trimEnd().split('\n')) {
+    const [name = '', what = '', json = ''] = line.split('\t');
+    const cases = seen.get(name);
+    if (cases === undefined) throw new Error(`not a line of a client's: ${line}`);
+    cases[what] = JSON.parse(json) as string[];
+  }
+  return seen;
+}
+
 /** The driver's file, fetched from Maven Central once; undefined when this machine cannot. */
-async function driverFile(driver: Driver): Promise<string | undefined> {
-  const { artifact } = DRIVERS[driver];
+async function driverFile(driver: string, artifact: string): Promise<string | undefined> {
   const [, name, version] = artifact.split(':');
   const file = join(JARS, `${name}-${version}.jar`);
   if (existsSync(file)) return file;
@@ -41,30 +78,103 @@ async function driverFile(driver: Driver): Promise<string | undefined> {
   return missing(`${driver} could not be fetched: ${fetched.stdout.slice(-500)}`);
 }
 
-/** A program of `clients/` over a JDBC driver, compiled when it starts; undefined when this machine cannot run it. */
-export async function javaClient(
-  name: string,
-  driver: Driver,
-  args: readonly string[],
-): Promise<Command | undefined> {
-  const java = findProgram('java');
-  if (java === undefined || findProgram('javac') === undefined) {
-    return missing(`${driver}: no java and javac (17 or later) here`);
+/** Runs scripts over JDBC; undefined when this machine cannot. A run's `client` is one of {@link DRIVERS}. */
+export async function runJava(
+  runs: readonly ClientRun[],
+): Promise<ReadonlyMap<string, Seen> | undefined> {
+  const [java, javac] = [findProgram('java'), findProgram('javac')];
+  if (java === undefined || javac === undefined) {
+    return missing('JDBC: no java and javac (17 or later) here');
   }
-  const file = await driverFile(driver);
-  if (file === undefined) return undefined;
-  return { program: java, args: ['-cp', file, join(FOLDER, `${name}.java`), ...args] };
+  const files = new Map<string, string>();
+  for (const [driver, artifact] of Object.entries(DRIVERS)) {
+    const file = await driverFile(driver, artifact);
+    if (file === undefined) return undefined;
+    files.set(driver, file);
+  }
+  const classes = await prepared('java', 'classes', async (sources, to) => {
+    await runChecked({ program: javac, args: ['-encoding', 'UTF-8', '-d', to, ...sources] });
+  });
+  // The quick compiler only: these programs end before the other one has paid for itself.
+  const args = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', classes, 'Clients'];
+  return await runAll(
+    { program: java, args },
+    runs.map((each) => ({ ...each, client: files.get(each.client) ?? '' })),
+  );
 }
 
-/** A program of `clients/` for PyMySQL; undefined when no Python here has it. */
-export async function pythonClient(
-  name: string,
-  args: readonly string[],
-): Promise<Command | undefined> {
-  for (const program of [findProgram('python3'), '/usr/bin/python3']) {
-    if (program === undefined || !existsSync(program)) continue;
-    const probe = await run({ program, args: ['-c', 'import pymysql'] });
-    if (probe.code === 0) return { program, args: [join(FOLDER, `${name}.py`), ...args] };
+/**
+ * Runs scripts over Python's drivers; undefined when this machine cannot. A run's `client` is a DB-API module (`pymysql`,
+ * `MySQLdb`) or a dialect of SQLAlchemy.
+ */
+export async function runPython(
+  runs: readonly ClientRun[],
+): Promise<ReadonlyMap<string, Seen> | undefined> {
+  const python = pythonWith('MySQLdb', 'pip');
+  if (python === undefined) {
+    return missing(
+      'Python: none with mysqlclient and pip (apt install python3-mysqldb python3-pip)',
+    );
   }
-  return missing('PyMySQL: no python3 with pymysql here (apt install python3-pymysql)');
+  const version = await runChecked({ program: python, args: ['--version'] });
+  const packages = await prepared('python', version, async (sources, to) => {
+    const requirements = sources.find((path) => path.endsWith('requirements.txt')) ?? '';
+    const how = ['-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
+    const args = ['-m', 'pip', 'install', ...how, '--target', to, '-r', requirements];
+    await runChecked({ program: python, args });
+  });
+  const env = { PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: '1', PYTHONIOENCODING: 'utf-8' };
+  return await runAll({ program: python, args: [join(FOLDER, 'python', 'clients.py')] }, runs, env);
+}
+
+/** Go 1.21 is the oldest that the driver builds with. */
+const GO_MINOR_MIN = 21;
+/** Where Go's own archive is unpacked, in PATH or not. */
+const GO_USUAL = ['/usr/local/go/bin/go'];
+
+/** Runs scripts over go-sql-driver; undefined where no Go is at hand, which is said and never an error. A run's `client` is not used. */
+export async function runGo(
+  runs: readonly ClientRun[],
+): Promise<ReadonlyMap<string, Seen> | undefined> {
+  const go = findProgram('go') ?? GO_USUAL.find(isExecutable);
+  const version = go === undefined ? '' : await runChecked({ program: go, args: ['version'] });
+  const minor = Number(/go1\.(\d+)/.exec(version)?.[1] ?? 0);
+  if (go === undefined || minor < GO_MINOR_MIN) {
+    console.error(
+      `SKIPPED: go-sql-driver: no Go 1.${GO_MINOR_MIN} or later here (${version.trim()})`,
+    );
+    return undefined;
+  }
+  const folder = await prepared('go', version, async (_sources, to) => {
+    const args = ['build', '-C', join(FOLDER, 'go'), '-o', join(to, 'clients'), '.'];
+    await runChecked({ program: go, args }, 200_000);
+  });
+  return await runAll({ program: join(folder, 'clients'), args: [] }, runs);
+}
+
+/** What is made of a folder of `clients/`, once for each of its states and of the `tool`'s; a folder in the cache. */
+async function prepared(
+  name: string,
+  tool: string,
+  make: (sources: readonly string[], to: string) => Promise<void>,
+): Promise<string> {
+  const folder = join(FOLDER, name);
+  const sources = readdirSync(folder)
+    .filter((file) => file !== '__pycache__')
+    .toSorted()
+    .map((file) => join(folder, file));
+  const hash = createHash('sha256').update(tool);
+  for (const source of sources) hash.update(readFileSync(source)).update('\0');
+  const to = join(CACHE_FOLDER, `${name}-${hash.digest('hex').slice(0, 16)}`);
+  if (existsSync(to)) return to;
+  mkdirSync(CACHE_FOLDER, { recursive: true });
+  const work = mkdtempSync(join(CACHE_FOLDER, `new-${name}-`));
+  try {
+    await make(sources, work);
+    // Another test run may have been quicker.
+    if (!existsSync(to)) renameSync(work, to);
+  } finally {
+    removeFolder(work);
+  }
+  return to;
 }

@@ -34,15 +34,20 @@ export class EndToEnd implements AsyncDisposable {
     this.client = client;
   }
 
-  /** `start`: how the source is started where it is not as usual. */
-  static async open(kind: ServerKind, start = START[kind]): Promise<EndToEnd> {
+  /** `start`: how the source is started where it is not as usual. `proxyArgs`: more flags of the proxy's. */
+  static async open(
+    kind: ServerKind,
+    start = START[kind],
+    proxyArgs: readonly string[] = [],
+  ): Promise<EndToEnd> {
     const opened: AsyncDisposable[] = [];
     try {
       const source = await start();
       opened.unshift(source);
       const doris = await startDoris();
       opened.unshift(doris);
-      const proxy = await startProxy(doris);
+      const { fe, feHttp, dorisUser, dorisPassword } = doris;
+      const proxy = await startProxy({ fe, feHttp, dorisUser, dorisPassword, args: proxyArgs });
       opened.unshift(proxy);
       return new EndToEnd(source, doris, proxy, await proxy.connect());
     } catch (error) {

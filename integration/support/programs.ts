@@ -75,8 +75,9 @@ function embeddedPostgres(): string | undefined {
   return undefined;
 }
 
-/** A Python that has PyMySQL: Debian's own when the first one in PATH is somebody else's. */
-export function pythonWithPyMysql(): string | undefined {
+/** A Python that has these modules: Debian's own when the first one in PATH is somebody else's. */
+export function pythonWith(...modules: readonly string[]): string | undefined {
   const found = [findProgram('python3'), '/usr/bin/python3'].filter((path) => path !== undefined);
-  return found.find((path) => spawnSync(path, ['-c', 'import pymysql']).status === 0);
+  const script = `import ${modules.join(', ')}`;
+  return found.find((path) => spawnSync(path, ['-c', script]).status === 0);
 }

@@ -12,9 +12,10 @@ export class Worlds {
   #world: EndToEnd | undefined;
   #places = 0;
 
-  constructor(kind: ServerKind) {
+  /** `proxyArgs`: more flags of the proxy's. */
+  constructor(kind: ServerKind, proxyArgs: readonly string[] = []) {
     beforeAll(async () => {
-      this.#world = await EndToEnd.open(kind);
+      this.#world = await EndToEnd.open(kind, undefined, proxyArgs);
     });
     afterAll(async () => {
       await this.#world?.[Symbol.asyncDispose]();
