@@ -24,7 +24,7 @@ describe.each(KINDS.filter((kind) => available(kind)))('job statements over %s',
     await place.same('t');
     expect(JSON.parse(row['CurrentOffset'] ?? '')).toMatchObject([
       { tableId: `${place.database}.t`, splitKey: ['id'], highWatermark: {} },
-      { splitId: `${place.database}.t:1` },
+      { splitId: `${place.database}.t:1`, splitStart: [2] },
     ]);
     const tasks = await taskRows(world.it.client, row['Id'] ?? '');
     expect(tasks[0]?.['RunningOffset']).toContain('"highWatermark":{');

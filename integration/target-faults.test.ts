@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { available } from './servers.ts';
 import { EndToEnd, type Place } from './support/end-to-end.ts';
-import { createMysqlJob, type JobRow, waitForJob } from './support/jobs.ts';
+import { createMysqlJob, jobRow, type JobRow, waitForJob } from './support/jobs.ts';
 import type { MysqlServer } from './support/mysql-server.ts';
 import { RandomWriter, WRITER_TABLES, writerConnection } from './support/random-writer.ts';
 
@@ -144,6 +144,10 @@ describe.runIf(here)('Doris in trouble while somebody writes', () => {
         ]),
       );
     expect(await rowsOf('lenient')).not.toContainEqual([2, null]);
+    expect(await jobRow(world.client, 'lenient')).toMatchObject({
+      LoadStatistic: expect.stringContaining('"filteredRows":1}') as string,
+      JobRuntimeMsg: expect.stringMatching(/^1 row was refused by Doris and dropped/) as string,
+    });
     await arm({ tooManyVersions: { count: 0 }, tooManyTxns: { count: 0 }, failWith: { count: 0 } });
     await doris.query(`ALTER TABLE ${place.target}.strict MODIFY COLUMN v VARCHAR(50) NULL`);
     // Doris changes the column in the background.

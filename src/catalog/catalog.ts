@@ -53,6 +53,8 @@ export interface Along {
   readonly intents?: readonly Task[];
   /** Ids of tasks that are no longer in doubt. */
   readonly settled?: readonly number[];
+  /** Ids of tasks that are not to be shown any more. */
+  readonly withdrawn?: readonly number[];
   readonly progress?: readonly SnapshotProgress[];
   readonly password?: string;
   /** Tables of the job that are new, or are not what they were. */
@@ -208,6 +210,7 @@ export class Catalog implements AsyncDisposable {
         put: [...changedPuts(found, changed), ...this.#puts(jobId, along)],
         remove: [
           ...(along.settled ?? []).map((taskId) => KEY.intents(jobId) + idText(taskId)),
+          ...(along.withdrawn ?? []).map((taskId) => KEY.tasks(jobId) + idText(taskId)),
           ...this.#forgotten(jobId, along),
         ],
       });

@@ -1,5 +1,5 @@
 import { ProxyError } from '../model/error.ts';
-import { canTransition, type Job, type JobStatus, type Task } from '../model/job.ts';
+import { canceled, canTransition, type Job, type JobStatus, type Task } from '../model/job.ts';
 import type { JobStatement } from '../sql/job-statement.ts';
 import { maskSecrets } from '../sql/mask.ts';
 import { recognize, type Recognized } from '../sql/recognize.ts';
@@ -209,11 +209,6 @@ export class JobCommands implements Commands {
 
 function isLive({ status }: Task): boolean {
   return status === 'PENDING' || status === 'RUNNING';
-}
-
-/** No finish time, as in Doris (job-sql.md §3.4). */
-function canceled(task: Task): Task {
-  return { ...task, status: 'CANCELED', errorMessage: 'task cancelled' };
 }
 
 /** @throws ProxyError STATEMENT (job-sql.md §2.7 steps 5 to 7) */

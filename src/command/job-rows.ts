@@ -8,7 +8,7 @@ const MISSING = String.raw`\N`;
 
 /** A job's row of `jobs()`, in the order of its columns. */
 export function jobRow(job: Job, timeText: TimeText): readonly string[] {
-  const { scannedRows, loadBytes } = job.statistic;
+  const { scannedRows, loadBytes, filteredRows } = job.statistic;
   return [
     String(job.id),
     job.name,
@@ -25,15 +25,20 @@ export function jobRow(job: Job, timeText: TimeText): readonly string[] {
     propertiesJson(job.jobProperties),
     currentOffset(job),
     job.endPosition === undefined ? MISSING : endOffsetJson(job.endPosition),
-    JSON.stringify({ scannedRows, loadBytes, fileNumber: 0, fileSize: 0 }),
+    JSON.stringify({ scannedRows, loadBytes, fileNumber: 0, fileSize: 0, filteredRows }),
     job.failure?.message ?? MISSING,
     runtimeMessage(job),
   ];
 }
 
 /** `JobRuntimeMsg`: what is not an error and should be known all the same. A table or column is named once, whatever happened to it. */
-function runtimeMessage({ leftOut = [], unheld = {} }: Job): string {
+function runtimeMessage({ leftOut = [], unheld = {}, statistic: { filteredRows } }: Job): string {
   return [
+    ...(filteredRows === undefined
+      ? []
+      : [
+          `${filteredRows} ${filteredRows === 1 ? 'row was' : 'rows were'} refused by Doris and dropped, as load.max_filter_ratio allows: they are missing in the target`,
+        ]),
     ...leftOut.map(({ table, reason }) => `table ${table} is left out: ${reason}`),
     ...Object.entries(unheld).map(
       ([column, count]) =>
@@ -44,8 +49,7 @@ function runtimeMessage({ leftOut = [], unheld = {} }: Job): string {
 
 /** A task's row of `tasks()`, in the order of its columns. */
 export function taskRow(job: Job, task: Task, timeText: TimeText): readonly string[] {
-  const { scannedRows, loadBytes } = task.statistic;
-  const started = task.status !== 'PENDING';
+  const { scannedRows, loadBytes, filteredRows } = task.statistic;
   return [
     String(task.id),
     String(job.id),
@@ -57,10 +61,10 @@ export function taskRow(job: Job, task: Task, timeText: TimeText): readonly stri
     task.startTimeMs === undefined ? MISSING : timeText(task.startTimeMs),
     task.finishTimeMs === undefined ? MISSING : timeText(task.finishTimeMs),
     MISSING, // TrackingUrl
-    JSON.stringify({ scannedRows, loadBytes }),
+    JSON.stringify({ scannedRows, loadBytes, filteredRows }),
     job.definer,
     '', // FirstErrorMsg
-    started ? runningOffsetJson(task) : MISSING,
+    task.startTimeMs === undefined ? MISSING : runningOffsetJson(task),
   ];
 }
 

@@ -31,8 +31,9 @@ export function endOffsetJson(position: Position): string {
  */
 export function splitsJson(splits: readonly SnapshotSplit[], loaded = true): string {
   const entries = splits.map((split) => {
-    const { tableId, splitKey, splitStart, splitEnd, splitId, highWatermark } = split;
-    const range = JSON.stringify({ tableId, splitKey, splitStart, splitEnd }).slice(0, -1);
+    const { tableId, splitKey, splitId, highWatermark } = split;
+    const table = JSON.stringify({ tableId, splitKey }).slice(0, -1);
+    const range = table + boundJson('splitStart', split) + boundJson('splitEnd', split);
     const mark =
       loaded && highWatermark !== undefined
         ? `,"highWatermark":${endOffsetJson(highWatermark)}`
@@ -41,6 +42,18 @@ export function splitsJson(splits: readonly SnapshotSplit[], loaded = true): str
   });
   return `[${entries.join(',')}]`;
 }
+
+/** A bound of a range, of which there is none at the table's ends. */
+function boundJson(bound: 'splitStart' | 'splitEnd', split: SnapshotSplit): string {
+  const values = split[bound]?.map((value, i) => {
+    const isNumber = split.numericKey?.[i] === true && JSON_NUMBER.test(value);
+    // As it is: a JSON number of JavaScript's would lose digits.
+    return isNumber ? value : JSON.stringify(value);
+  });
+  return values === undefined ? '' : `,"${bound}":[${values.join(',')}]`;
+}
+
+const JSON_NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/;
 
 /** `RunningOffset` of a task that has started (job-sql.md §3.6). The end is shown once it is reached. */
 export function runningOffsetJson(task: Pick<Task, 'range' | 'status'>): string {

@@ -106,9 +106,8 @@ async function rewrite(
 }
 
 /**
- * What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. A task is
- * shown once it has rows to load: an idle job has no PENDING one, and `JobRuntimeMsg` stays empty, because the log is
- * followed and not asked at intervals.
+ * What the caller sees: jobs on whose target database they have LOAD (job-sql.md §3.4), and those of Doris itself. An idle
+ * job's task is PENDING; `JobRuntimeMsg` does not say when the log is asked again, because it is followed.
  */
 async function tvfRows(catalog: JobStore, caller: Caller, table: TvfName): Promise<readonly Row[]> {
   const all = catalog.jobs();

@@ -41,6 +41,8 @@ export interface FailureReason {
 export interface JobStatistic {
   readonly scannedRows: number;
   readonly loadBytes: number;
+  /** Of the scanned rows, those that Doris refused and `load.max_filter_ratio` let it drop; absent: none. */
+  readonly filteredRows?: number;
 }
 
 /** A table of the source that a job was asked for and does not copy. */
@@ -94,6 +96,16 @@ export function endsWithCopy({ sourceProperties }: Pick<Job, 'sourceProperties'>
   return sourceProperties['offset']?.trim().toLowerCase() === 'snapshot';
 }
 
+/**
+ * `max_interval` (`10`, `10s`) in milliseconds: how long changes may wait for others to be loaded with, and how often an idle job looks
+ * around. Undefined when it is not set: then nothing waits for company.
+ */
+export function maxIntervalMs({ jobProperties }: Pick<Job, 'jobProperties'>): number | undefined {
+  const text = jobProperties['max_interval'];
+  // A timer takes no more.
+  return text === undefined ? undefined : Math.min(Number.parseInt(text, 10) * 1000, 2 ** 31 - 1);
+}
+
 export type TaskStatus = 'PENDING' | 'RUNNING' | 'SUCCESS' | 'FAILED' | 'CANCELED';
 
 /** One key range of a table: `start` inclusive, `end` exclusive, absent at the table's ends. */
@@ -105,6 +117,8 @@ export interface SnapshotSplit {
   /** Key values as the source's text, one for each key column of the range's bound. */
   readonly splitStart?: readonly string[];
   readonly splitEnd?: readonly string[];
+  /** Which of the key's columns are shown as numbers; absent: none. */
+  readonly numericKey?: readonly boolean[];
   /** The newest position of the log when the split had been read. */
   readonly highWatermark?: Position;
 }
@@ -154,10 +168,17 @@ export interface Task {
   /** Of `Job.unheld`, what this batch adds when it is in. */
   readonly unheld?: Readonly<Record<string, number>>;
   readonly range: TaskRange;
+  /** What a sequence column gets; absent: {@link id}, which is as new unless the task had to wait for its rows. */
+  readonly sequence?: number;
   /** Written before the first byte is sent, so that a crash finds the labels again (design: effectively once). */
   readonly loads: readonly TaskLoad[];
   /** ALTER JOB has moved the position: the end of its loads is waited for, and nothing follows from them. */
   readonly abandoned?: true;
+}
+
+/** A task that will not run to its end. No finish time, as in Doris (job-sql.md §3.4). */
+export function canceled(task: Task): Task {
+  return { ...task, status: 'CANCELED', errorMessage: 'task cancelled' };
 }
 
 /** The label that `tasks()` shows and that a task of one table loads under: `<jobId>_<taskId>`. */

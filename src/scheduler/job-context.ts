@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Along, Catalog } from '../catalog/catalog.ts';
 import type { LoadBody } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
-import type { Job } from '../model/job.ts';
+import { canceled, type Job, type Task } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import { tableId, type TableSpec } from '../model/table.ts';
 import type { Violation } from '../model/violation.ts';
@@ -13,6 +13,8 @@ import { isBefore } from './position-order.ts';
 export interface Loaded {
   readonly loadedRows: number;
   readonly loadBytes: number;
+  /** Dropped by Doris, as far as `maxFilterRatio` allows. */
+  readonly filteredRows: number;
 }
 
 /** How a job's loads treat rows that Doris would filter (target properties `load.*`). */
@@ -153,14 +155,16 @@ export class JobContext {
    */
   async pause(change: (job: Job) => Job, reason: ProxyError, along: Along = {}): Promise<never> {
     this.log.error({ err: reason }, 'job paused');
+    const waiting = waitingTasks(this.catalog, this.jobId);
     await this.change(
       (job) => ({
         ...change(job),
         status: 'PAUSED',
         failure: { code: 'CANNOT_RESUME_ERR', message: reason.message },
+        canceledTaskCount: job.canceledTaskCount + waiting.length,
         epoch: job.epoch + 1,
       }),
-      along,
+      { ...along, tasks: [...(along.tasks ?? []), ...waiting.map(canceled)] },
     );
     throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused`, { cause: reason });
   }
@@ -184,6 +188,11 @@ export class JobContext {
       throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused, altered or started anew`);
     }
   }
+}
+
+/** The task that is shown while there is nothing to load. */
+export function waitingTasks(catalog: Pick<Catalog, 'tasks'>, jobId: number): readonly Task[] {
+  return catalog.tasks(jobId).filter(({ status }) => status === 'PENDING');
 }
 
 function columnsText(table: TableSpec): string {

@@ -1,9 +1,15 @@
 import type { Logger } from 'pino';
 import type { Catalog } from '../catalog/catalog.ts';
 import { ProxyError } from '../model/error.ts';
-import { endsWithCopy, type FailureReason, type Job } from '../model/job.ts';
+import {
+  canceled,
+  endsWithCopy,
+  maxIntervalMs,
+  type FailureReason,
+  type Job,
+} from '../model/job.ts';
 import type { Source } from '../source/source.ts';
-import { JobContext, type BatchLimits, type Target } from './job-context.ts';
+import { JobContext, waitingTasks, type BatchLimits, type Target } from './job-context.ts';
 import { fenceDropped, recover } from './recovery.ts';
 import { snapshotPhase } from './snapshot-phase.ts';
 import { streamPhase } from './stream-phase.ts';
@@ -26,7 +32,7 @@ export interface RunnerParts {
  */
 const QUIET_RETRIES_MS = [200, 1_000, 3_000] as const;
 
-/** How often the newest position of the source is looked up for `EndOffset`. */
+/** How often the newest position of the source is looked up for `EndOffset`, unless `max_interval` is set. */
 const END_POSITION_MS = 5_000;
 
 /**
@@ -101,10 +107,13 @@ async function pause(
   failure: FailureReason,
 ): Promise<boolean> {
   try {
-    await parts.catalog.changeJob(jobId, (job) => {
+    const waiting = waitingTasks(parts.catalog, jobId);
+    const pausing = (job: Job): Job => {
       if (job.epoch !== epoch) throw new ProxyError('JOB_FENCED', `job ${jobId} moved on`);
-      return { ...job, status: 'PAUSED', failure, epoch: epoch + 1 };
-    });
+      const canceledTaskCount = job.canceledTaskCount + waiting.length;
+      return { ...job, status: 'PAUSED', failure, canceledTaskCount, epoch: epoch + 1 };
+    };
+    await parts.catalog.changeJob(jobId, pausing, { tasks: waiting.map(canceled) });
   } catch (error) {
     if (isFenced(error)) return true;
     if (!(error instanceof ProxyError) || error.code !== 'CATALOG') throw error;
@@ -156,6 +165,6 @@ function watchEnd(context: JobContext): Disposable {
     }
   };
   void look();
-  const timer = setInterval(() => void look(), END_POSITION_MS);
+  const timer = setInterval(() => void look(), maxIntervalMs(context.job()) ?? END_POSITION_MS);
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

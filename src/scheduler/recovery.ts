@@ -1,6 +1,6 @@
 import { Batch } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
-import type { DroppedLoad, Task, TaskLoad } from '../model/job.ts';
+import { canceled, type DroppedLoad, type Task, type TaskLoad } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { JobContext } from './job-context.ts';
 import { settleEmptying } from './emptying.ts';
@@ -61,7 +61,7 @@ async function abandon(context: JobContext, task: Task, signal: AbortSignal): Pr
   const isLoad = task.loads.some(({ partitions }) => partitions === undefined);
   const live = isLoad && (shown === undefined || shown.status === 'RUNNING');
   await context.change((job) => job, {
-    ...(live ? { tasks: [{ ...task, status: 'CANCELED', errorMessage: 'task cancelled' }] } : {}),
+    ...(live ? { tasks: [canceled(task)] } : {}),
     settled: [task.id],
   });
 }

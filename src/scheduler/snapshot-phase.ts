@@ -18,6 +18,9 @@ const SPLIT_ROWS = 40_960;
 const ALIVE_BYTES_MAX = 40 * 1024 * 1024;
 const BATCH_BYTES_MAX = 10 * 1024 * 1024;
 
+/** Doris types whose values are shown as numbers. */
+const NUMERIC = /^(?:TINYINT|SMALLINT|INT|BIGINT|LARGEINT|DECIMAL\b)/;
+
 /** Copies what is left of every table. Afterwards the job's stream may start from its recorded position. */
 export async function snapshotPhase(context: JobContext, signal: AbortSignal): Promise<void> {
   const job = context.job();
@@ -158,12 +161,15 @@ class TableCopy {
   /** With the place in the log that their rows are at least as old as. It is for display: without it the copy goes on. */
   async #marked(splits: readonly SnapshotSplit[]): Promise<readonly SnapshotSplit[]> {
     if (splits.length === 0) return splits;
+    const { key, columns } = this.#table;
+    const types = new Map(columns.map(({ name, dorisType }) => [name, dorisType]));
+    const numericKey = key.map((name) => NUMERIC.test(types.get(name) ?? ''));
     try {
       const highWatermark = await this.#context.source.latestPosition();
-      return splits.map((split) => ({ ...split, highWatermark }));
+      return splits.map((split) => ({ ...split, highWatermark, numericKey }));
     } catch (error) {
       this.#context.log.debug({ err: error }, 'position after a split not available');
-      return splits;
+      return splits.map((split) => ({ ...split, numericKey }));
     }
   }
 }

@@ -1,13 +1,16 @@
 import { Batch } from '../encode/batch.ts';
-import type { Job } from '../model/job.ts';
+import { maxIntervalMs, type Job, type Task } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
 import { emptyTables } from './emptying.ts';
-import type { JobContext } from './job-context.ts';
+import { waitingTasks, type JobContext } from './job-context.ts';
 import { runTask } from './task-journal.ts';
 
-/** An idle job notes its position at most this often: each note is a durable transaction. */
+/** An idle job notes its position at most this often, unless `max_interval` is set: each note is a durable transaction. */
 const NOTE_POSITION_MS = 2_000;
+
+/** A stream is asked again at least this often, however long changes may wait: it looks at more than its log. */
+const SLICE_MS = 1_000;
 
 /** Follows the source's log from the job's position until `signal` aborts or something fails. */
 export async function streamPhase(
@@ -35,15 +38,28 @@ class StreamPhase {
   #inFlight = false;
   #notedAt = 0;
   #noted = '';
+  /** Shown as PENDING: the next load will be this task. */
+  #waiting: Task | undefined;
+  readonly #ageMs: number;
+  readonly #noteMs: number;
 
   constructor(context: JobContext, stream: ChangeStream, from: Position, signal: AbortSignal) {
     this.#context = context;
     this.#stream = stream;
     this.#position = from;
     this.#signal = signal;
+    const interval = maxIntervalMs(context.job());
+    this.#ageMs = interval ?? context.limits.ageMs;
+    this.#noteMs = interval ?? NOTE_POSITION_MS;
   }
 
   async run(): Promise<void> {
+    this.#waiting = await this.#nextTask(this.#position);
+    await this.#context.change((job) => job, {
+      tasks: [this.#waiting],
+      // Of an earlier attempt. Its number may be in a copy of the catalog too, so it is not used.
+      withdrawn: waitingTasks(this.#context.catalog, this.#context.jobId).map(({ id }) => id),
+    });
     try {
       for (;;) {
         this.#signal.throwIfAborted();
@@ -61,11 +77,29 @@ class StreamPhase {
   /** Fills the batch until it is worth a load and the load before it is done. */
   async #collect(): Promise<Fill> {
     const { limits } = this.#context;
+    let leftMs = this.#ageMs;
     for (;;) {
-      const fill = await this.#stream.fill(this.#batch, limits, this.#signal);
+      const ageMs = leftMs > 0 ? Math.min(leftMs, SLICE_MS) : limits.ageMs;
+      const fill = await this.#stream.fill(this.#batch, { ...limits, ageMs }, this.#signal);
       const full = this.#batch.rows >= limits.rowsMax || this.#batch.bytes >= limits.bytesMax;
-      if (full || fill.barrier !== undefined || !this.#inFlight) return fill;
+      if (full || fill.barrier !== undefined) return fill;
+      // The first change has waited for as long as the stream was told to.
+      if (!this.#batch.empty) leftMs -= ageMs;
+      if (!this.#inFlight && (this.#batch.empty || leftMs <= 0)) return fill;
     }
+  }
+
+  /** As `tasks()` shows it while there is nothing to load (job-sql.md §3.4). */
+  async #nextTask(from: Position): Promise<Task> {
+    return {
+      id: await this.#context.catalog.nextId(),
+      jobId: this.#context.jobId,
+      status: 'PENDING',
+      createTimeMs: this.#context.now(),
+      statistic: { scannedRows: 0, loadBytes: 0 },
+      range: { kind: 'stream', from },
+      loads: [],
+    };
   }
 
   #load(to: Position): void {
@@ -80,13 +114,16 @@ class StreamPhase {
 
   async #runTask(batch: Batch, from: Position, to: Position): Promise<void> {
     try {
+      const next = await this.#nextTask(to);
       await runTask(
         this.#context,
         batch,
         { kind: 'stream', from, to },
-        { change: (job) => ({ ...job, position: to }) },
+        { change: (job) => ({ ...job, position: to }), next },
         this.#signal,
+        this.#waiting,
       );
+      this.#waiting = next;
       await this.#acknowledge(to);
       this.#notedAt = this.#context.now();
       batch.reset();
@@ -103,7 +140,7 @@ class StreamPhase {
   /** Nothing for us up to `to`: the log of a busy server may be dropped all the same. */
   async #note(to: Position): Promise<void> {
     this.#position = to;
-    if (this.#context.now() - this.#notedAt < NOTE_POSITION_MS) return;
+    if (this.#context.now() - this.#notedAt < this.#noteMs) return;
     this.#notedAt = this.#context.now();
     // An idle source costs no writes: a thousand idle jobs would keep the disk busy with what it already holds.
     const noted = JSON.stringify([to, this.#context.endPosition]);

@@ -3,6 +3,7 @@ import { ProxyError } from '../model/error.ts';
 import {
   taskLabel,
   type Job,
+  type JobStatistic,
   type SnapshotProgress,
   type Task,
   type TaskLoad,
@@ -18,6 +19,8 @@ const PARALLEL_LOADS = 4;
 export interface TaskEffect {
   change(job: Job): Job;
   readonly progress?: readonly SnapshotProgress[];
+  /** The task that waits from then on. */
+  readonly next?: Task;
 }
 
 /** `load.*` of the target properties; defaults that lose nothing: every bad row fails its load. */
@@ -31,7 +34,7 @@ function loadOptions(job: Job, task: Task): LoadOptions {
       Math.min(1, Number(job.targetProperties['load.max_filter_ratio'] ?? 0)),
     ),
     // The same number when a range is loaded again after a crash, a larger one for everything that is read later.
-    sequence: task.id,
+    sequence: task.sequence ?? task.id,
   };
 }
 
@@ -41,6 +44,8 @@ function loadOptions(job: Job, task: Task): LoadOptions {
  * The range, the tables and the labels are on disk before the first byte is sent. Whatever happens
  * then, the next attempt finds them, reads the same range again and loads it under the same labels, so that Doris itself
  * says what it already has. The position moves in the transaction that removes the intent.
+ *
+ * @param waiting the task that was shown as PENDING until now, for this one to be.
  */
 export async function runTask(
   context: JobContext,
@@ -48,8 +53,10 @@ export async function runTask(
   range: TaskRange,
   effect: TaskEffect,
   signal: AbortSignal,
+  waiting?: Task,
 ): Promise<void> {
-  const id = await context.catalog.nextId();
+  const number = await context.catalog.nextId();
+  const id = waiting?.id ?? number;
   const bodies = batch.bodies();
   const label = taskLabel(context.jobId, id);
   const now = context.now();
@@ -58,10 +65,11 @@ export async function runTask(
     id,
     jobId: context.jobId,
     status: 'RUNNING',
-    createTimeMs: now,
+    createTimeMs: waiting?.createTimeMs ?? now,
     startTimeMs: now,
     statistic: { scannedRows: 0, loadBytes: 0 },
     ...(Object.keys(unheld).length === 0 ? {} : { unheld }),
+    ...(waiting === undefined ? {} : { sequence: number }),
     range,
     loads: bodies.map((body, index) => ({
       target: body.table.target,
@@ -88,7 +96,7 @@ export async function loadTask(
   effect: TaskEffect,
   signal: AbortSignal,
 ): Promise<void> {
-  let loadBytes = 0;
+  let [loadBytes, filteredRows] = [0, 0];
   try {
     const job = context.job();
     await checkPromise(context, job, task, bodies);
@@ -99,6 +107,7 @@ export async function loadTask(
         const label = labelOf(task, body);
         const loaded = await context.target.load(job.targetDatabase, body, label, options, signal);
         loadBytes += loaded.loadBytes;
+        filteredRows += loaded.filteredRows;
       }
     };
     await allSettledOrThrow(Array.from({ length: PARALLEL_LOADS }, lane));
@@ -109,7 +118,8 @@ export async function loadTask(
     }
     throw error;
   }
-  await recordSuccess(context, task, { scannedRows, loadBytes }, effect);
+  const filtered = filteredRows === 0 ? {} : { filteredRows };
+  await recordSuccess(context, task, { scannedRows, loadBytes, ...filtered }, effect);
 }
 
 /** What must be on disk before a byte is sent: the labels, and which columns the rows have. */
@@ -167,19 +177,25 @@ export async function recordSuccess(
       return {
         ...sound,
         succeedTaskCount: job.succeedTaskCount + 1,
-        statistic: {
-          scannedRows: job.statistic.scannedRows + statistic.scannedRows,
-          loadBytes: job.statistic.loadBytes + statistic.loadBytes,
-        },
+        statistic: total(job.statistic, statistic),
         ...(task.unheld === undefined ? {} : { unheld: sum(job.unheld ?? {}, task.unheld) }),
       };
     },
     {
-      tasks: [done],
+      tasks: effect.next === undefined ? [done] : [done, effect.next],
       settled: [task.id],
       ...(effect.progress === undefined ? {} : { progress: effect.progress }),
     },
   );
+}
+
+function total(a: JobStatistic, b: JobStatistic): JobStatistic {
+  const filteredRows = (a.filteredRows ?? 0) + (b.filteredRows ?? 0);
+  return {
+    scannedRows: a.scannedRows + b.scannedRows,
+    loadBytes: a.loadBytes + b.loadBytes,
+    ...(filteredRows === 0 ? {} : { filteredRows }),
+  };
 }
 
 type Counts = Readonly<Record<string, number>>;

@@ -154,6 +154,21 @@ describe('a job that has not come so far', () => {
     );
   });
 
+  test('shows bounds of numeric keys as JSON numbers, whatever their size', () => {
+    const split = {
+      splitId: 'test.t:1',
+      tableId: 'test.t',
+      splitKey: ['n', 'd', 's', 'z'],
+      splitStart: ['-18446744073709551615', '1.50', '7', '007'],
+      splitEnd: ['NaN', '0.1', '8', '0'],
+      numericKey: [true, true, false, true],
+    };
+    const { CurrentOffset: shown } = named('jobs', jobRowOf({ ...fresh, lastSplits: [split] }));
+    expect(shown).toContain('"splitStart":[-18446744073709551615,1.50,"7","007"]');
+    expect(shown).toContain('"splitEnd":["NaN",0.1,"8",0]');
+    expect(() => JSON.parse(shown ?? '') as unknown).not.toThrow();
+  });
+
   test('shows how new the rows of loaded splits are, and keeps them where nothing follows', () => {
     const split = {
       splitId: 'test.t:0',
@@ -199,6 +214,18 @@ test('properties, comment and reason are shown as they are', () => {
 
 const told = (over: Partial<Job>): string | undefined =>
   named('jobs', jobRowOf({ ...SEED_JOB, ...over }))['JobRuntimeMsg'];
+
+test('rows that Doris has dropped are counted and told', () => {
+  const statistic = { scannedRows: 9, loadBytes: 90, filteredRows: 2 };
+  expect(named('jobs', jobRowOf({ ...SEED_JOB, statistic }))).toMatchObject({
+    LoadStatistic: '{"scannedRows":9,"loadBytes":90,"fileNumber":0,"fileSize":0,"filteredRows":2}',
+    JobRuntimeMsg:
+      '2 rows were refused by Doris and dropped, as load.max_filter_ratio allows: they are missing in the target',
+  });
+  expect(named('tasks', taskRowOf(SEED_JOB, { ...SEED_TASK, statistic }))).toMatchObject({
+    LoadStatistic: '{"scannedRows":9,"loadBytes":90,"filteredRows":2}',
+  });
+});
 
 test('what was left out, and values that became NULL, are told beside errors', () => {
   expect(told({})).toBe('');

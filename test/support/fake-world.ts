@@ -198,6 +198,8 @@ export class FakeTarget implements Target {
   readonly #truncated = new Map<string, number>();
   /** Called before and after each effect; throws to play a crash. */
   step: (what: string) => void = () => undefined;
+  /** What is said of every load, whatever was loaded. */
+  filteredRows = 0;
   refuse: ((label: string) => ProxyError | undefined) | undefined;
 
   async load(_database: string, body: LoadBody, label: string): Promise<Loaded> {
@@ -216,7 +218,7 @@ export class FakeTarget implements Target {
       throw new Error(`other bytes under label ${label}:\n${known}\n${text}`);
     }
     this.step('after load');
-    return { loadedRows: body.rows, loadBytes: body.bytes };
+    return { loadedRows: body.rows, loadBytes: body.bytes, filteredRows: this.filteredRows };
   }
 
   settle(_database: string, label: string): Promise<'loaded' | 'absent'> {
