@@ -13,7 +13,6 @@ import pg from 'pg';
 import Cursor from 'pg-cursor';
 import { Batch } from '../../src/encode/batch.ts';
 import { PostgresSource } from '../../src/source/postgres/postgres-source.ts';
-import { startPostgres } from '../servers.ts';
 import { ALL_TABLES, benchTable, median } from './postgres-table.ts';
 
 /** What a job reads by (`src/scheduler/snapshot-phase.ts`). */
@@ -109,6 +108,8 @@ async function measure(name: string, login: Login): Promise<Result> {
 }
 
 async function main(rows: number, rounds: number): Promise<void> {
+  // Not for the children: it loads more than both readers do.
+  const { startPostgres } = await import('../servers.ts');
   await using server = await startPostgres({ version: 15 });
   console.log(`Postgres ${server.version}: writing ${rows} rows`);
   await server.query(benchTable('t', rows));

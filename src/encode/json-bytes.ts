@@ -221,7 +221,8 @@ function unplainEnd(source: Uint8Array, at: number, end: number): number {
   return s;
 }
 
-function putEscapedBytes(
+/** {@link putEscaped} byte by byte: for short pieces. */
+export function putEscapedBytes(
   b: Uint8Array,
   at: number,
   source: Uint8Array,

@@ -1,9 +1,9 @@
 import type { Position } from '../../src/model/offset.ts';
 import type { TableSpec } from '../../src/model/table.ts';
-import { MessageQueue } from '../../src/source/postgres/message-queue.ts';
 import { RowEncoder } from '../../src/source/postgres/row-encoder.ts';
 import type { SourceTable } from '../../src/source/postgres/table-catalog.ts';
 import { WalRelations } from '../../src/source/postgres/wal-relations.ts';
+import { WalQueue } from '../../src/source/postgres/wal-queue.ts';
 import { PostgresChangeStream, type StreamParts } from '../../src/source/postgres/wal-stream.ts';
 import * as message from './pgoutput-messages.ts';
 
@@ -120,8 +120,8 @@ export function fakeStream(
   parts: Partial<StreamParts> = {},
 ): { readonly stream: PostgresChangeStream; readonly confirmed: bigint[] } {
   if (from.kind !== 'postgres') throw new Error('Postgres only');
-  const queue = new MessageQueue();
-  for (const one of messages) queue.push(one);
+  const queue = new WalQueue();
+  for (const one of messages) queue.push(message.copyData(one));
   const confirmed: bigint[] = [];
   const encoder = new RowEncoder(TABLE, false);
   const watch = {

@@ -101,7 +101,14 @@ export function truncate(oids: readonly number[]): Buffer {
   return Buffer.concat([Buffer.from('T'), u32(oids.length), u8(0), ...oids.map(u32)]);
 }
 
-/** As `WalReader` puts it into its queue. */
-export function keepalive(lsn: bigint): Buffer {
-  return Buffer.concat([u8(0), u64(lsn)]);
+/** A keep-alive of the stream itself, among pgoutput's messages. */
+export function keepalive(lsn: bigint, question = false): Buffer {
+  return Buffer.concat([Buffer.from('k'), u64(lsn), u64(0n), u8(question ? 1 : 0)]);
+}
+
+/** A message of pgoutput, or a keep-alive, as the server sends it. */
+export function copyData(message: Buffer): Buffer {
+  const header = message[0] === 0x6b ? [] : [Buffer.from('w'), u64(0n), u64(0n), u64(0n)];
+  const body = Buffer.concat([...header, message]);
+  return Buffer.concat([Buffer.from('d'), u32(4 + body.length), body]);
 }

@@ -7,6 +7,7 @@ import {
   type QueryResult,
   type QueryResultRow,
 } from 'pg';
+import { openSocket } from './inflow.ts';
 import { postgresError } from './postgres-error.ts';
 
 /** Where a job's database is, and who logs in. */
@@ -65,7 +66,7 @@ export function clientConfig(target: PostgresTarget): ClientConfig {
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-    ssl: target.tls ?? false,
+    ...(target.tls === undefined ? { stream: openSocket, ssl: false } : { ssl: target.tls }),
   };
 }
 
@@ -74,7 +75,6 @@ export interface RawConnection {
   readonly stream: Socket;
   query(text: string): void;
   sendCopyFromChunk(chunk: Buffer): void;
-  on(event: 'copyData', listener: (message: { readonly chunk: Buffer }) => void): unknown;
 }
 
 export function rawConnection(client: Client): RawConnection {

@@ -1,13 +1,18 @@
 import type { Submittable } from 'pg';
 import { ProxyError } from '../../model/error.ts';
 import type { RawConnection, Session } from './connection.ts';
+import { Inflow } from './inflow.ts';
+import { HEADER, MessageQueue } from './message-queue.ts';
 import { postgresError } from './postgres-error.ts';
 
-/** Message type and length. */
-const HEADER = 5;
 const COPY_DATA = 0x64; // d
 const COPY_DONE = 0x63; // c
 const ERROR = 0x45; // E
+const NEWLINE = 0x0a;
+
+/** What is read while the reader is not: little, as many tables may be read at a time. */
+const BYTES_HIGH = 512 * 1024;
+const BYTES_LOW = 128 * 1024;
 
 /** A server that plans or sorts may be silent for long; one that is gone is found by TCP keep-alive sooner. */
 const SILENCE_MS_MAX = 600_000;
@@ -15,25 +20,17 @@ const SILENCE_MS_MAX = 600_000;
 /** Takes one row, `b[from..to)` without its newline; `false`: enough for now. */
 export type RowTaker = (b: Buffer, from: number, to: number) => boolean;
 
-type Listener = (chunk: Buffer) => void;
-
 /**
- * `COPY … TO STDOUT` read where the socket put it: rows are encoded out of the received chunk, and only one that is cut
- * by a chunk's end is copied. The driver's own data listener is put aside for the length of the COPY and given
- * back with the first byte that is not ours, so that errors and the end of the command take the driver's way.
+ * `COPY … TO STDOUT` read where the socket put it: rows are encoded out of the received memory. The driver is passed by for the
+ * length of the COPY and given the connection back with the first message that is not ours, so that errors and the end of the
+ * command take the driver's way.
  */
 export class CopyReader {
   readonly #session: Session;
   readonly #sql: string;
-  #connection: RawConnection | undefined;
-  #driver: Listener | undefined;
-  /** What was received and not taken yet. */
-  #chunk: Buffer = Buffer.alloc(0);
-  #at = 0;
-  /** A message that a chunk's end cut: its whole length is allocated, `#filled` bytes are here. */
-  #cut: Buffer | undefined;
-  #filled = 0;
-  #take: RowTaker | undefined;
+  readonly #queue = new MessageQueue();
+  #inflow: Inflow | undefined;
+  #submitted = false;
   #done = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -46,25 +43,19 @@ export class CopyReader {
 
   /**
    * Hands rows to `take` until it has enough or there are no more; `true` after the last one.
-   * In between the socket is paused. After an error or an abort the session is of no use any more.
+   * In between little is read ahead. After an error or an abort the session is of no use any more.
    */
   async read(take: RowTaker, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    this.#take = take;
-    try {
-      if (this.#connection === undefined) this.#submit();
-      else this.#consume();
-      // Rejected or finished by the driver's callbacks, so it is looked at only after them.
-      if (this.#take !== undefined && !this.#done && this.#failure === undefined) {
-        this.#connection?.stream.resume();
-        await this.#change(signal);
-      }
-    } finally {
-      // Also when aborted: what still arrives belongs to nobody.
-      this.#take = undefined;
+    if (!this.#submitted) this.#submit();
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#done) return true;
+      if (this.#inflow !== undefined && !this.#take(this.#inflow, take)) return false;
+      // The driver's callbacks may have been called.
+      if (this.#done || this.#failure !== undefined) continue;
+      await this.#change(signal);
     }
-    if (this.#failure !== undefined) throw this.#failure;
-    return this.#done;
   }
 
   async #change(signal: AbortSignal): Promise<void> {
@@ -86,6 +77,7 @@ export class CopyReader {
   }
 
   #submit(): void {
+    this.#submitted = true;
     const query = {
       submit: (connection: unknown) => this.#attach(connection as RawConnection),
       handleError: (error: Error) => this.#fail(error),
@@ -100,107 +92,46 @@ export class CopyReader {
   }
 
   #attach(connection: RawConnection): void {
-    const { stream } = connection;
-    this.#connection = connection;
-    const [driver] = stream.listeners('data') as Listener[];
-    this.#driver = driver;
-    if (driver !== undefined) stream.off('data', driver);
-    stream.on('data', this.#receive);
+    this.#inflow = new Inflow(connection.stream, this.#queue, {
+      bytesHigh: BYTES_HIGH,
+      bytesLow: BYTES_LOW,
+      received: () => this.#wake?.(),
+      failed: (error) => this.#fail(error),
+    });
     connection.query(this.#sql);
   }
 
-  readonly #receive = (chunk: Buffer): void => {
-    this.#chunk = chunk;
-    this.#at = 0;
-    this.#consume();
-  };
-
-  /** Walks the messages of the chunk until it is used up or the taker has enough. */
-  #consume(): void {
+  /** Takes what has arrived; `false` when there is enough. */
+  #take(inflow: Inflow, take: RowTaker): boolean {
+    const queue = this.#queue;
     try {
-      while (this.#take !== undefined && this.#at < this.#chunk.length) {
-        if (this.#cut === undefined) this.#whole();
-        else this.#completeCut(this.#cut);
+      while (queue.peek()) {
+        const { buffer, start, end } = queue;
+        const type = buffer[start];
+        if (type === COPY_DATA) {
+          // One row for each message, its newline included.
+          const last = buffer[end - 1] === NEWLINE ? end - 1 : end;
+          queue.advance();
+          if (!take(buffer, start + HEADER, last)) return false;
+        } else if (type === COPY_DONE || type === ERROR) {
+          this.#inflow = undefined;
+          inflow.end();
+          return true;
+        } else {
+          // CopyOutResponse, and what may come at any time: notices, parameter changes, notifications.
+          queue.advance();
+        }
       }
     } catch (error) {
       // Thrown by the row's encoder: the rest of the COPY is of no interest, and cannot be stopped politely.
-      this.#failure ??= error;
+      this.#failure = error;
+      inflow.close();
       this.#session.destroy();
-      this.#wake?.();
+      throw error;
+    } finally {
+      inflow.refill();
     }
-    if (this.#take === undefined && !this.#done) this.#connection?.stream.pause();
-  }
-
-  /** The next message, or the start of one that goes on in the next chunk. */
-  #whole(): void {
-    const chunk = this.#chunk;
-    const have = chunk.length - this.#at;
-    if (have >= HEADER) {
-      const length = 1 + chunk.readUInt32BE(this.#at + 1);
-      if (length <= have) {
-        const from = this.#at;
-        this.#at += length;
-        this.#message(chunk, from, from + length);
-        return;
-      }
-      this.#cut = Buffer.allocUnsafe(length);
-    } else {
-      // Not even the length is here: one byte decides nothing, so the header is collected first.
-      this.#cut = Buffer.allocUnsafe(HEADER);
-    }
-    this.#filled = chunk.copy(this.#cut, 0, this.#at);
-    this.#at = chunk.length;
-  }
-
-  #completeCut(cut: Buffer): void {
-    const copied = this.#chunk.copy(cut, this.#filled, this.#at);
-    this.#filled += copied;
-    this.#at += copied;
-    if (this.#filled < cut.length) return;
-    const length = 1 + cut.readUInt32BE(1);
-    if (length > cut.length) {
-      this.#cut = Buffer.allocUnsafe(length);
-      cut.copy(this.#cut);
-      return;
-    }
-    this.#cut = undefined;
-    this.#message(cut, 0, length);
-  }
-
-  #message(b: Buffer, from: number, to: number): void {
-    switch (b[from]!) {
-      case COPY_DATA: {
-        // One row for each message, its newline included.
-        const end = b[to - 1] === 0x0a ? to - 1 : to;
-        if (this.#take?.(b, from + HEADER, end) === false) this.#enough();
-        return;
-      }
-      case COPY_DONE:
-        this.#handBack(b.subarray(from, to));
-        return;
-      case ERROR:
-        this.#handBack(b.subarray(from, to));
-        return;
-      default:
-      // CopyOutResponse, and what may come at any time: notices, parameter changes, notifications.
-    }
-  }
-
-  #enough(): void {
-    this.#take = undefined;
-    this.#wake?.();
-  }
-
-  /** The driver reads on, from this message. */
-  #handBack(message: Buffer): void {
-    const rest = this.#chunk.subarray(this.#at);
-    this.#at = this.#chunk.length;
-    const stream = this.#connection!.stream;
-    stream.off('data', this.#receive);
-    const driver = this.#driver!;
-    stream.on('data', driver);
-    driver(message);
-    if (rest.length > 0) driver(rest);
+    return true;
   }
 
   #finish(): void {

@@ -65,6 +65,7 @@ export class PostgresSource implements Source {
   readonly #snapshot: SharedSnapshot;
   readonly #violated: PostgresSourceOptions['violated'];
   readonly #idle: Session[] = [];
+  readonly #encoders = new WeakMap<TableSpec, RowEncoder>();
   #control: Promise<Session> | undefined;
   /** What {@link preflight} selected and the slot is not made for yet. */
   #selected: readonly SourceTable[] | undefined;
@@ -169,7 +170,7 @@ export class PostgresSource implements Source {
 
   async readSplit(table: TableSpec, split: SnapshotSplit): Promise<SplitReader> {
     const partitioned = (await this.#partitionedTables()).has(tableId(table));
-    const encoder = new RowEncoder(table, await this.#strictUtf8());
+    const encoder = await this.#encoder(table);
     const session = await this.#take();
     try {
       await this.#snapshot.enter(session);
@@ -279,12 +280,24 @@ export class PostgresSource implements Source {
     specs: readonly TableSpec[],
   ): Promise<readonly KnownTable[]> {
     const found = await readTables(session, this.#names.schema);
+    return await Promise.all(
+      specs.map(async (spec) => {
+        const source = found.find((t) => t.name === spec.name);
+        if (source === undefined) throw gone(spec);
+        return { source, encoder: await this.#encoder(spec) };
+      }),
+    );
+  }
+
+  /** One for all splits of a table, and for its log: code that is made for a table has to become warm. */
+  async #encoder(spec: TableSpec): Promise<RowEncoder> {
     const checkUtf8 = await this.#strictUtf8();
-    return specs.map((spec) => {
-      const source = found.find((t) => t.name === spec.name);
-      if (source === undefined) throw gone(spec);
-      return { source, encoder: new RowEncoder(spec, checkUtf8) };
-    });
+    let encoder = this.#encoders.get(spec);
+    if (encoder === undefined) {
+      encoder = new RowEncoder(spec, checkUtf8);
+      this.#encoders.set(spec, encoder);
+    }
+    return encoder;
   }
 
   #watch(known: readonly KnownTable[]): PartWatch {

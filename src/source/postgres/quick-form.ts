@@ -1,72 +1,61 @@
 import type { ColumnSpec } from '../../model/table.ts';
 import { columnForm, FORM } from './value-form.ts';
 
-const DASH = 0x2d;
-const PLUS = 0x2b;
-const SPACE = 0x20;
-const ZERO = 0x30;
-
-/** Which values of a column are copied as they are, given that they are plain ASCII without anything to escape. */
+/** How generated code writes the values of a column that need no {@link ValueWriter}: plain ASCII of the usual shape. */
 export interface Quick {
   readonly quoted: boolean;
-  readonly check: number;
+  /** Text: escapes are written on the way. Other values with a byte to escape are the writer's. */
+  readonly text: boolean;
+  /** Bytes at the value's end that are dropped: the offset of an instant. */
+  readonly dropped: number;
+  /**
+   * Whether the writer would write the same bytes: an expression over `source`, `first` (where the value begins) and
+   * `at` (where it ends). Never reads in front of `first`.
+   */
+  readonly check: string;
 }
 
-const NEVER = 0;
-const ALWAYS = 1;
-const DIGITS = 2;
-const DATE = 3;
-const DATETIME = 4;
-const INSTANT = 5;
-/** Text: escapes are written on the way, so it needs no check. */
-const TEXT = 6;
+const DIGITS = `isDigit(source[source[first] === 45 ? first + 1 : first])`;
+/** `2024-01-01 00:00:00`, whatever follows: BC, infinity and later years are longer, or have no dash there. */
+const MOMENT = `source[first + 4] === 45 && source[first + 10] === 32`;
 
 const BY_FORM: ReadonlyMap<number, Quick> = new Map([
-  [FORM.TEXT, { quoted: true, check: TEXT }],
-  [FORM.DIGITS, { quoted: true, check: ALWAYS }],
-  [FORM.NUMBER, { quoted: false, check: ALWAYS }],
-  [FORM.FLOAT, { quoted: false, check: DIGITS }],
-  [FORM.DECIMAL, { quoted: true, check: DIGITS }],
-  [FORM.DATE, { quoted: true, check: DATE }],
-  [FORM.DATETIME, { quoted: true, check: DATETIME }],
-  [FORM.INSTANT, { quoted: true, check: INSTANT }],
+  [FORM.TEXT, { quoted: true, text: true, dropped: 0, check: 'true' }],
+  [FORM.DIGITS, { quoted: true, text: false, dropped: 0, check: 'true' }],
+  [FORM.NUMBER, { quoted: false, text: false, dropped: 0, check: 'true' }],
+  [FORM.FLOAT, { quoted: false, text: false, dropped: 0, check: DIGITS }],
+  [FORM.DECIMAL, { quoted: true, text: false, dropped: 0, check: DIGITS }],
+  [
+    FORM.DATE,
+    {
+      quoted: true,
+      text: false,
+      dropped: 0,
+      check: 'at - first === 10 && source[first + 4] === 45',
+    },
+  ],
+  [
+    FORM.DATETIME,
+    {
+      quoted: true,
+      text: false,
+      dropped: 0,
+      check: `at - first >= 19 && ${MOMENT} && isDigit(source[at - 1])`,
+    },
+  ],
+  [
+    FORM.INSTANT,
+    {
+      quoted: true,
+      text: false,
+      dropped: 3,
+      // An offset of whole hours, `+00`, `-04`: all others have a colon there, and BC a blank.
+      check: `at - first >= 22 && ${MOMENT} && (source[at - 3] === 43 || source[at - 3] === 45) && isDigit(source[at - 1])`,
+    },
+  ],
 ]);
 
-export function isText({ check }: Quick): boolean {
-  return check === TEXT;
-}
-
-export function quickForm(column: ColumnSpec): Quick {
-  return BY_FORM.get(columnForm(column)) ?? { quoted: false, check: NEVER };
-}
-
-/**
- * Where the copy of `b[from..to)` ends, or -1: ask the {@link ValueWriter}. Says yes only where the writer would have
- * written the same bytes.
- */
-export function quickEnd({ check }: Quick, b: Buffer, from: number, to: number): number {
-  switch (check) {
-    case ALWAYS:
-    case TEXT:
-      return to;
-    case DIGITS: {
-      const first = b[from] === DASH ? b[from + 1]! : b[from]!;
-      return first >= ZERO && first <= 0x39 ? to : -1;
-    }
-    case DATE:
-      return to - from === 10 && b[from + 4] === DASH ? to : -1;
-    case DATETIME:
-      return isTimestamp(b, from, to) && b[to - 1]! <= 0x39 ? to : -1;
-    case INSTANT:
-      // An offset of whole hours: `+00`, `-04`.
-      return isTimestamp(b, from, to - 3) && (b[to - 3] === PLUS || b[to - 3] === DASH)
-        ? to - 3
-        : -1;
-    default:
-      return -1;
-  }
-}
-
-function isTimestamp(b: Buffer, from: number, to: number): boolean {
-  return to - from >= 19 && b[from + 4] === DASH && b[from + 10] === SPACE;
+/** Undefined: every value is the writer's. */
+export function quickForm(column: ColumnSpec): Quick | undefined {
+  return BY_FORM.get(columnForm(column));
 }

@@ -6,9 +6,6 @@ import { writeArray } from './array-literal.ts';
 import { hstoreJson } from './hstore.ts';
 import { arrayForm, columnForm, FORM, type ArrayForm, type Form } from './value-form.ts';
 
-/** `"char"`: one byte, of which Postgres before 16 prints any value as it is. */
-const OID_CHAR = 18;
-
 const QUOTE = 0x22;
 const DASH = 0x2d;
 const PLUS = 0x2b;
@@ -32,15 +29,15 @@ export class ValueWriter {
   readonly #checkUtf8: boolean;
 
   /**
-   * @param checkUtf8 the database's encoding is SQL_ASCII: its bytes are nobody's promise, and are refused
-   * where they are not UTF-8 rather than replaced.
+   * @param checkUtf8 the bytes are nobody's promise (the database's encoding is SQL_ASCII), and are refused where they
+   * are not UTF-8 rather than replaced.
    */
   constructor(table: TableSpec, column: ColumnSpec, checkUtf8: boolean) {
     this.#table = table;
     this.#column = column;
     this.#form = columnForm(column);
     this.#array = arrayForm(column);
-    this.#checkUtf8 = checkUtf8 || column.typeOid === OID_CHAR;
+    this.#checkUtf8 = checkUtf8;
   }
 
   /** Writes the value whose text is `b[from..to)`. */

@@ -4,6 +4,8 @@ import { ProxyError } from '../../model/error.ts';
 import { tableId } from '../../model/table.ts';
 import { malformed, MESSAGE, TUPLE, TupleCursor, VALUE, type Relation } from './pgoutput.ts';
 import type { RowEncoder } from './row-encoder.ts';
+import { SCAN_SLACK } from './scan-code.ts';
+import type { TupleProgram } from './tuple-program.ts';
 
 /** A relation of the log, matched with the table as the job knows it. */
 export class WalTable {
@@ -14,10 +16,16 @@ export class WalTable {
   readonly identity: readonly boolean[];
   /** By key column: its index among the relation's columns. */
   readonly keyAt: readonly number[];
+  /**
+   * The replica identity holds the key. Rows of a table that lacks it may be inserted: a new partition whose identity was not set
+   * yet. What is changed could be any row's key.
+   */
+  readonly keyed: boolean;
   /** Every copied column is in the log; false with generated columns before Postgres 18. */
   readonly complete: boolean;
   /** The copied columns come as they are written; false with a partition that was a table of another order. */
   readonly inOrder: boolean;
+  #program: TupleProgram | undefined;
 
   constructor(relation: Relation, encoder: RowEncoder) {
     this.encoder = encoder;
@@ -26,9 +34,18 @@ export class WalTable {
     );
     this.identity = relation.columns.map((c) => c.identity);
     this.keyAt = encoder.spec.key.map((name) => relation.columns.findIndex((c) => c.name === name));
+    this.keyed = this.keyAt.every((i) => this.identity[i] === true);
     this.complete = encoder.columns.every((_, place) => this.places.includes(place));
     const copied = this.places.filter((place) => place >= 0);
     this.inOrder = copied.every((place, i) => i === 0 || place > copied[i - 1]!);
+  }
+
+  /** Writes a row that is all values and NULLs, `b[at..end)`, in order; `false`: it is not, or it has to be done value by value. */
+  write(out: TableBatch, b: Buffer, at: number, end: number): boolean {
+    if (b.length - end < SCAN_SLACK) return false;
+    // Made for the first row: many relations are described that have none.
+    this.#program ??= this.encoder.tupleProgram(this.places);
+    return this.#program?.(b, this.encoder.wordsOf(b), at, end, out) === true;
   }
 }
 
@@ -55,6 +72,7 @@ export class WalRows {
     const kind = b[start + 5];
     let at = start + 6;
     this.#oldKind = 0;
+    if (!table.keyed && b[start] !== MESSAGE.INSERT) throw keyMissing(table);
     if (b[start] !== MESSAGE.INSERT && (kind === TUPLE.KEY || kind === TUPLE.OLD)) {
       this.#oldKind = kind;
       at = this.#readOld(table, b, start, end, at);
@@ -88,6 +106,7 @@ export class WalRows {
     const cursor = this.#cursor;
     const { places, encoder } = table;
     this.#enter(table, b, start, end, at);
+    if (table.write(out, b, cursor.at, end)) return true;
     out.startRow();
     for (let i = 0; i < places.length; i++) {
       cursor.next();
@@ -101,12 +120,12 @@ export class WalRows {
         if (old?.kind !== VALUE.TEXT) return false;
         ({ kind, from, to } = old);
       }
-      encoder.begin(out, column);
+      out.startColumn(column.index);
       if (kind === VALUE.NULL) out.null();
-      else encoder.value(out, column, b, from, to);
+      else column.writer.write(out, b, from, to);
     }
     cursor.finish();
-    encoder.end(out);
+    out.endRow(false);
     return true;
   }
 
@@ -140,11 +159,11 @@ export class WalRows {
     out.startRow();
     values.forEach(({ kind, from, to }, place) => {
       const column = encoder.columns[place]!;
-      encoder.begin(out, column);
+      out.startColumn(column.index);
       if (kind === VALUE.NULL) out.null();
-      else encoder.value(out, column, b, from, to);
+      else column.writer.write(out, b, from, to);
     });
-    encoder.end(out);
+    out.endRow(false);
     return true;
   }
 

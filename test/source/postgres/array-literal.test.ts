@@ -37,11 +37,11 @@ function json(typeOid: number, dorisType: string, literal: string): unknown {
   const encoder = new RowEncoder(table, false);
   const text = Buffer.from(`<${literal}>`);
   out.startRow();
-  encoder.begin(out, encoder.columns[0]!);
+  out.startColumn(0);
   out.integer(1);
-  encoder.begin(out, encoder.columns[1]!);
-  encoder.value(out, encoder.columns[1]!, text, 1, text.length - 1);
-  encoder.end(out);
+  out.startColumn(1);
+  encoder.columns[1]!.writer.write(out, text, 1, text.length - 1);
+  out.endRow(false);
   const line = Buffer.concat(batch.bodies().flatMap((b) => b.body)).toString();
   return (JSON.parse(line) as { v: unknown }).v;
 }

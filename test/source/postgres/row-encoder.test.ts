@@ -3,7 +3,10 @@ import { expect, test } from 'vitest';
 import { Batch } from '../../../src/encode/batch.ts';
 import { ProxyError } from '../../../src/model/error.ts';
 import type { ColumnSpec, TableSpec } from '../../../src/model/table.ts';
+import { readRelation } from '../../../src/source/postgres/pgoutput.ts';
 import { RowEncoder } from '../../../src/source/postgres/row-encoder.ts';
+import { WalRows, WalTable } from '../../../src/source/postgres/wal-rows.ts';
+import * as message from '../../support/pgoutput-messages.ts';
 
 function column(
   name: string,
@@ -41,26 +44,57 @@ function lines(batch: Batch): string[] {
   return text.split('\n').slice(0, -1);
 }
 
-function viaCopy(table: TableSpec, values: readonly (string | null)[], checkUtf8 = false): string {
-  const batch = new Batch();
-  const line = Buffer.from(values.map(copyField).join('\t'));
-  new RowEncoder(table, checkUtf8).copyRow(batch.table(table), line, 0, line.length);
-  return lines(batch)[0]!;
+const FORMS = ['generated', 'interpreted'] as const;
+
+/** A line as it lies in a received piece: behind it come its newline and more. */
+function received(line: string | Buffer): { readonly bytes: Buffer; readonly to: number } {
+  const bytes = Buffer.concat([Buffer.from(line), Buffer.from('\nd\0\0\0\x7f1\tmore')]);
+  return { bytes, to: Buffer.byteLength(line) };
 }
 
-function viaLog(table: TableSpec, values: readonly (string | null)[]): string {
-  const batch = new Batch();
-  const out = batch.table(table);
-  const encoder = new RowEncoder(table, false);
-  out.startRow();
-  encoder.columns.forEach((written, i) => {
-    const value = values[i]!;
-    encoder.begin(out, written);
-    if (value === null) out.null();
-    else encoder.value(out, written, Buffer.from(value), 0, Buffer.byteLength(value));
+function viaCopy(table: TableSpec, values: readonly (string | null)[], checkUtf8 = false): string {
+  const { bytes, to } = received(values.map(copyField).join('\t'));
+  const [generated, interpreted] = FORMS.map((form) => {
+    const batch = new Batch();
+    new RowEncoder(table, checkUtf8, form).copyRow(batch.table(table), bytes, 0, to);
+    return lines(batch)[0]!;
   });
-  encoder.end(out);
-  return lines(batch)[0]!;
+  expect(generated).toBe(interpreted);
+  return generated!;
+}
+
+/** Writes a row of the log; the table's columns are those of the relation. */
+function insert(
+  encoder: RowEncoder,
+  batch: Batch,
+  values: readonly (string | null)[],
+  more = 'more of the piece',
+): void {
+  const { spec } = encoder;
+  const columns = spec.columns.map(({ name, typeOid }) => ({
+    name,
+    oid: typeOid!,
+    identity: spec.key.includes(name),
+  }));
+  const description = message.relation(1, spec.schema, spec.name, columns);
+  const table = new WalTable(readRelation(description, 0, description.length), encoder);
+  const row = message.insert(1, values);
+  const piece = Buffer.concat([row, Buffer.from(more)]);
+  const rows = new WalRows(() => expect.unreachable());
+  rows.write(table, batch, piece, 0, row.length);
+}
+
+function viaLog(table: TableSpec, values: readonly (string | null)[], checkUtf8 = false): string {
+  // Without a piece behind it a row is written value by value, whatever the form.
+  const written = FORMS.flatMap((form) =>
+    ['more of the piece', ''].map((more) => {
+      const batch = new Batch();
+      insert(new RowEncoder(table, checkUtf8, form), batch, values, more);
+      return lines(batch)[0]!;
+    }),
+  );
+  expect(new Set(written).size).toBe(1);
+  return written[0]!;
 }
 
 const TEXT = tableOf(column('a', 25, 'STRING'), column('b', 25, 'STRING'), column('c', 23, 'INT'));
@@ -176,22 +210,26 @@ test.each([
 });
 
 test('a row without as many values as columns is refused', () => {
-  for (const line of ['1\ta\tb', '1\ta\tb\t5\t6', '']) {
-    const batch = new Batch();
-    const bytes = Buffer.from(line);
-    expect(() =>
-      new RowEncoder(TEXT, false).copyRow(batch.table(TEXT), bytes, 0, bytes.length),
-    ).toThrow('COPY sent a row without 4 values');
+  for (const line of ['1\ta\tb', '1\ta\tb\t5\t6', '1\t\\N\tb', '1\ta\tb\t\\N\t', '']) {
+    for (const form of FORMS) {
+      const { bytes, to } = received(line);
+      const encoder = new RowEncoder(TEXT, false, form);
+      expect(() => encoder.copyRow(new Batch().table(TEXT), bytes, 0, to)).toThrow(
+        'COPY sent a row without 4 values',
+      );
+    }
   }
 });
 
 test('text of a SQL_ASCII database that is not UTF-8 is refused, not replaced', () => {
-  const batch = new Batch();
   const line = Buffer.concat([Buffer.from('1\t'), Buffer.of(0xe4), Buffer.from('\tb\t5')]);
-  const encoder = new RowEncoder(TEXT, true);
-  expect(() => encoder.copyRow(batch.table(TEXT), line, 0, line.length)).toThrow(
-    'the text is not UTF-8',
-  );
+  for (const form of FORMS) {
+    const { bytes, to } = received(line);
+    const encoder = new RowEncoder(TEXT, true, form);
+    expect(() => encoder.copyRow(new Batch().table(TEXT), bytes, 0, to)).toThrow(
+      'the text is not UTF-8',
+    );
+  }
   expect(JSON.parse(viaCopy(TEXT, ['1', 'ä', 'b', '5'], true))).toMatchObject({ a: 'ä' });
 });
 
@@ -242,8 +280,9 @@ test('the fast way into the batch keeps one row a key, also when the batch chang
   for (let i = 0; i < 3000; i++) {
     const k = `k${i % 700}`;
     const b = i % 97 === 0 ? 'long\n'.repeat(20_000) : 'ü'.repeat(i % 50);
-    const line = Buffer.from(['a'.repeat(i % 300), k, copyField(b), String(i % 3)].join('\t'));
-    encoder.copyRow(batch.table(table), line, 0, line.length);
+    const line = ['a'.repeat(i % 300), k, copyField(b), String(i % 3)].join('\t');
+    const { bytes, to } = received(line);
+    encoder.copyRow(batch.table(table), bytes, 0, to);
     expected.set(`${i % 3} ${k}`, `${'a'.repeat(i % 300)} ${b.length}`);
   }
   const rows = lines(batch).map((line) => JSON.parse(line) as Record<string, string>);
@@ -260,19 +299,10 @@ test('a row and its deletion in one batch are one row, whichever came last', () 
   const table = tableOf(column('v', 25, 'STRING'));
   const encoder = new RowEncoder(table, false);
   const batch = new Batch();
-  const insert = (id: number): void => {
-    const out = batch.table(table);
-    out.startRow();
-    encoder.columns.forEach((written) => {
-      encoder.begin(out, written);
-      encoder.value(out, written, Buffer.from(String(id)), 0, String(id).length);
-    });
-    encoder.end(out);
-  };
-  insert(1);
+  insert(encoder, batch, ['1', '1']);
   encoder.deleteKey(batch.table(table), keyOf(1));
   encoder.deleteKey(batch.table(table), keyOf(2));
-  insert(2);
+  insert(encoder, batch, ['2', '2']);
   const kept = lines(batch).map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(kept.map((row) => [row['id'], row['__DORIS_DELETE_SIGN__']])).toEqual([
     [1, 1],

@@ -14,12 +14,24 @@ function write(
   bytes: Buffer,
   columns: readonly message.TestColumn[] = COLUMNS,
 ): { readonly lines: readonly string[]; readonly incomplete: readonly string[] } {
+  // As it lies in a received piece, and alone: by generated code, and value by value.
+  const piece = Buffer.concat([bytes, Buffer.from('more of the piece')]);
+  const [first, second] = [piece, bytes].map((b) => writeOf(b, bytes.length, columns));
+  expect(first).toEqual(second);
+  return first!;
+}
+
+function writeOf(
+  bytes: Buffer,
+  end: number,
+  columns: readonly message.TestColumn[],
+): { readonly lines: readonly string[]; readonly incomplete: readonly string[] } {
   const description = message.relation(TABLE_OID, 'public', 't', columns);
   const relation = readRelation(description, 0, description.length);
   const incomplete: string[] = [];
   const rows = new WalRows((_, key) => incomplete.push(key.map(String).join('|')));
   const batch = new Batch();
-  rows.write(new WalTable(relation, new RowEncoder(TABLE, false)), batch, bytes, 0, bytes.length);
+  rows.write(new WalTable(relation, new RowEncoder(TABLE, false)), batch, bytes, 0, end);
   const text = Buffer.concat(batch.bodies().flatMap((body) => body.body)).toString();
   return { lines: text.split('\n').slice(0, -1), incomplete };
 }
