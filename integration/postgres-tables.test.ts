@@ -111,6 +111,18 @@ describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
       );
       await job.follow();
       await job.same();
+      // A new partition logs no old keys: rows may be inserted, and the server takes no other change until it does.
+      await sql(
+        `CREATE TABLE uniq.p_2 PARTITION OF uniq.p FOR VALUES FROM (100) TO (200); INSERT INTO uniq.p VALUES (100, 'a'), (101, 'b')`,
+      );
+      await job.follow();
+      await job.same();
+      await expect(sql('DELETE FROM uniq.p WHERE id = 100')).rejects.toThrow('replica identity');
+      await sql(
+        `ALTER TABLE uniq.p_2 REPLICA IDENTITY USING INDEX p_2_id_key; DELETE FROM uniq.p WHERE id = 100; UPDATE uniq.p SET id = 102 WHERE id = 101`,
+      );
+      await job.follow();
+      await job.same();
       // Without the index rows may be there twice: nothing in the log says that it went.
       await sql('DROP INDEX uniq.two_c; ALTER TABLE uniq.whole DROP CONSTRAINT whole_id_key');
       const dropped = await failure(job.follow());

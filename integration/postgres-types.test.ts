@@ -21,11 +21,18 @@ const EDGE_TYPES = `
   CREATE DOMAIN edge.ids AS integer[];
   CREATE TYPE edge.pair AS (a integer, b text);`;
 
+/** Types that older versions do not have. */
+const SINCE: Readonly<Record<string, number>> = {
+  'numeric(5,-2)': 15,
+  'numeric(3,5)': 15,
+  int4multirange: 14,
+};
+
 describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
 
   test.runIf(fixture.here)('every type has the same bytes by COPY and by the log', async () => {
-    const types = Object.entries(EDGES);
+    const types = Object.entries(EDGES).filter(([type]) => (SINCE[type] ?? 0) <= version);
     await fixture.server.query(EDGE_TYPES);
     const columns = types.map(([type], i) => `c${i} ${type}`);
     // Domains, composites and the rest are made in `edge`, the table too.
@@ -68,8 +75,11 @@ describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
     expect(of('real').slice(0, 4)).toEqual(['NaN', 'Infinity', '-Infinity', 1.1]);
     expect(of('numeric')[0]).toBe('NaN');
     expect([dorisType('numeric'), dorisType('numeric(39,1)')]).toEqual(['STRING', 'STRING']);
-    expect([dorisType('numeric(5,-2)'), of('numeric(5,-2)')[0]]).toEqual(['DECIMAL(7,0)', '12300']);
-    expect([dorisType('numeric(3,5)'), of('numeric(3,5)')[0]]).toEqual(['DECIMAL(5,5)', '0.00123']);
+    if (version >= 15) {
+      const scaled = (type: string): unknown[] => [dorisType(type), of(type)[0]];
+      expect(scaled('numeric(5,-2)')).toEqual(['DECIMAL(7,0)', '12300']);
+      expect(scaled('numeric(3,5)')).toEqual(['DECIMAL(5,5)', '0.00123']);
+    }
     expect(of('money')[0]).toBe('-$1,234.50');
     expect([dorisType('character(5)'), of('character(5)')[0]]).toEqual(['CHAR(20)', 'ab   ']);
     expect(of('text')[1]).toBe('tab\there\nnew\\back\rret\b\v\f\x01\x1f\x7f');

@@ -19,10 +19,6 @@ interface Publication {
   readonly unpublished: readonly string[];
   /** By schema.name. With `viaRoot` partitioned tables, otherwise their partitions. */
   readonly tables: ReadonlyMap<string, PublishedTable>;
-  /** What changes when its options do, or which schemas it holds. */
-  readonly version: string;
-  /** By the oid of a relation that is named in it: the oid of its entry, another one after it was taken out and put back. */
-  readonly entries: ReadonlyMap<number, string>;
 }
 
 interface PublishedTable {
@@ -101,7 +97,11 @@ function tableFindings(name: string, table: Named, found: Publication): readonly
   return findings;
 }
 
-/** Schemas came with Postgres 15; their rows hang on the publication, which is found everywhere. */
+/**
+ * `version` changes when its options do, or which schemas it holds: schemas came with Postgres 15, and that their rows depend on the
+ * publication can be read everywhere. `entries`: by the oid of a relation that it names, the oid of the entry, another one after it was
+ * taken out and put back.
+ */
 const PUBLICATION = `
   SELECT p.pubviaroot, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate,
          concat_ws('.', p.oid, p.xmin, (
@@ -112,16 +112,22 @@ const PUBLICATION = `
           FROM pg_publication_rel r WHERE r.prpubid = p.oid) AS entries
   FROM pg_publication p WHERE p.pubname = $1`;
 
+interface PublicationRow {
+  readonly pubviaroot: boolean;
+  readonly pubinsert: boolean;
+  readonly pubupdate: boolean;
+  readonly pubdelete: boolean;
+  readonly pubtruncate: boolean;
+  readonly version: string;
+  readonly entries: Readonly<Record<string, string>>;
+}
+
+async function readOptions(session: Session, name: string): Promise<PublicationRow | undefined> {
+  return (await session.rows<PublicationRow>(PUBLICATION, [name]))[0];
+}
+
 async function readPublication(session: Session, name: string): Promise<Publication | undefined> {
-  const [row] = await session.rows<{
-    readonly pubviaroot: boolean;
-    readonly pubinsert: boolean;
-    readonly pubupdate: boolean;
-    readonly pubdelete: boolean;
-    readonly pubtruncate: boolean;
-    readonly version: string;
-    readonly entries: Readonly<Record<string, string>>;
-  }>(PUBLICATION, [name]);
+  const row = await readOptions(session, name);
   if (row === undefined) return undefined;
   // Column lists and row filters came with Postgres 15; to_jsonb reads them where they are.
   const tables = await session.rows<{
@@ -135,7 +141,7 @@ async function readPublication(session: Session, name: string): Promise<Publicat
      FROM pg_publication_tables t WHERE t.pubname = $1`,
     [name],
   );
-  const published = {
+  const verbs = {
     insert: row.pubinsert,
     update: row.pubupdate,
     delete: row.pubdelete,
@@ -143,9 +149,7 @@ async function readPublication(session: Session, name: string): Promise<Publicat
   };
   return {
     viaRoot: row.pubviaroot,
-    version: row.version,
-    entries: new Map(Object.entries(row.entries).map(([oid, entry]) => [Number(oid), entry])),
-    unpublished: Object.entries(published).flatMap(([verb, on]) => (on ? [] : [verb])),
+    unpublished: Object.entries(verbs).flatMap(([verb, on]) => (on ? [] : [verb])),
     tables: new Map(
       tables.map((t) => [
         tableId(t),
@@ -164,12 +168,12 @@ export async function readMembership(
   session: Session,
   name: string,
 ): Promise<((part: TablePart) => string) | undefined> {
-  const found = await readPublication(session, name);
+  const found = await readOptions(session, name);
   if (found === undefined) return undefined;
+  const { version, entries, pubviaroot } = found;
   return ({ path, file }) => {
-    const entries = path.flatMap((oid) => found.entries.get(oid) ?? []);
-    const stored = found.viaRoot && path.length > 1 ? `:${file}` : '';
-    return `${found.version}/${entries.join('.')}${stored}`;
+    const own = path.flatMap((oid) => entries[oid] ?? []);
+    return `${version}/${own.join('.')}${pubviaroot && path.length > 1 ? `:${file}` : ''}`;
   };
 }
 
@@ -189,10 +193,10 @@ export async function ensurePublication(
   const findings = await publicationFindings(session, publication, tables);
   if (findings.length > 0) throw new ProxyError('SOURCE_SETTING', findings.join('\n'));
   const { name, own } = publication;
-  const before = await readPublication(session, name);
+  const before = await readOptions(session, name);
   if (own && before === undefined) await createPublication(session, name, tables);
-  const after = await readPublication(session, name);
-  return [...(before?.entries.keys() ?? [])].some((oid) => after?.entries.has(oid) !== true);
+  const after = await readOptions(session, name);
+  return Object.keys(before?.entries ?? {}).some((oid) => after?.entries[oid] === undefined);
 }
 
 async function createPublication(

@@ -125,14 +125,6 @@ export class WalRelations {
 
   #add(known: KnownTable, relation: Relation): void {
     const table = new WalTable(relation, known.encoder);
-    const { spec } = known.encoder;
-    if (table.keyAt.some((i) => table.identity[i] !== true)) {
-      throw new ProxyError(
-        'SOURCE_SETTING',
-        `the replica identity of ${tableId(relation)} no longer holds the key (${spec.key.join(', ')}): ALTER TABLE ... REPLICA IDENTITY ` +
-          (spec.keyIndex === undefined ? 'DEFAULT, or FULL' : 'USING INDEX, or FULL'),
-      );
-    }
     this.#found.set(relation.oid, table);
     if (relation.oid !== known.source.oid) {
       this.#partOf.set(relation.oid, { known, name: tableId(relation) });

@@ -244,9 +244,11 @@ test.each([
         ],
         'i',
       ),
+      message.insert(TABLE_OID, ['1', 'x']),
+      message.update(TABLE_OID, ['2', 'x']),
     ],
     'SOURCE_SETTING',
-    'no longer holds the key (id)',
+    'without the key',
   ],
 ] as const)('%s is a named stop', async (_, messages, code, text) => {
   const { stream } = fakeStream(messages, START);
