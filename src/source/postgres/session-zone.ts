@@ -13,25 +13,33 @@ import type { Session } from './connection.ts';
 export function zoneSetting(name: string): string {
   const zone = timeZone(name);
   if (zone === UTC) return 'UTC';
-  if (zone === undefined || !/^(?:utc|gmt)?[+-]/i.test(name)) return name;
+  if (zone === undefined || !isOffset(name)) return name;
   const offset = zone.offsetAt(0);
   return `<${offsetName(offset)}>${offsetName(-offset)}`;
 }
 
-/** What a session is given by server, database or role: this one must not have asked for a zone. */
+/**
+ * What a session is given by server, database or role: this one must not have asked for a zone. An offset there is a POSIX zone, whose
+ * sign is the other way round; it is told as the offset that it is.
+ *
+ * @throws ProxyError SOURCE_SETTING for a zone that cannot be asked for.
+ */
 export async function sessionZone(session: Session): Promise<string> {
-  const [row] = await session.rows<{ readonly zone: string }>(
-    `SELECT current_setting('TimeZone') AS zone`,
+  const [row] = await session.rows<{ readonly zone: string; readonly offset: number }>(
+    `SELECT current_setting('TimeZone') AS zone, extract(timezone FROM now())::int AS offset`,
   );
-  const name = row?.zone ?? '';
+  const { zone: name = '', offset = 0 } = row ?? {};
   if (timeZone(name) === UTC) return UTC.name;
+  if (isOffset(name) && offset % 60 === 0) return offsetName(offset);
   // Into the options of a connection goes what has no blank and no backslash.
-  if (/^[\w+\-/:.,<>]+$/.test(name)) return name;
+  if (!isOffset(name) && /^[\w+\-/:.,<>]+$/.test(name)) return name;
   throw new ProxyError(
     'SOURCE_SETTING',
     `the server's TimeZone is '${name}': set the source property ${ZONE_PROPERTY} to a name like 'Asia/Shanghai', an offset like '+08:00', or 'UTC'`,
   );
 }
+
+const isOffset = (name: string): boolean => /^(?:utc|gmt)?[+-]/i.test(name);
 
 /** @throws ProxyError STATEMENT when the server's tables lack the zone. */
 export async function checkZone(session: Session, zone: TimeZone): Promise<void> {

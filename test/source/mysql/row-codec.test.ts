@@ -238,7 +238,8 @@ describe('an image that is cut short', () => {
       for (let cut = 1; cut < image.length; cut++) {
         const bytes = Buffer.concat([image, Buffer.alloc(40, 0xff)]);
         const event = { ...rows(change, 3, bytes), end: cut };
-        const write = () => createRowCodec(spec, map, UTC, form).write(event, new Batch().table(spec));
+        const write = () =>
+          createRowCodec(spec, map, UTC, form).write(event, new Batch().table(spec));
         expect(write, `${change} cut at ${cut}`).toThrow(/shop.t: A row in the log ends/);
       }
     }

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { zoneSetting } from '../../../src/source/postgres/session-zone.ts';
 import { readPostgresOptions } from '../../../src/source/postgres/postgres-options.ts';
 
 const GIVEN = {
@@ -69,17 +68,4 @@ test("a new job's zone is the property's, the URL's, or the server's", () => {
   expect(() => asked({ jdbc_url: `${GIVEN.jdbc_url}?timezone=x` })).toThrow(
     "time zone 'x' of jdbc_url is not known",
   );
-});
-
-test.each([
-  ['Z', 'UTC'],
-  ['GMT+0', 'UTC'],
-  ['+08:00', '<+08:00>-08:00'],
-  ['GMT-3', '<-03:00>+03:00'],
-  ['-03:30', '<-03:30>+03:30'],
-  ['Etc/GMT+8', 'Etc/GMT+8'],
-  ['America/New_York', 'America/New_York'],
-  ['<+08>-08', '<+08>-08'],
-])('the zone %s as a setting of Postgres: %s', (zone, setting) => {
-  expect(zoneSetting(zone)).toBe(setting);
 });
