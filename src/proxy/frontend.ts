@@ -1,10 +1,10 @@
 import net from 'node:net';
-import type tls from 'node:tls';
 import { endpointText } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { readGreeting } from '../wire/handshake.ts';
 import { HEADER_BYTES, PacketReader } from '../wire/packet.ts';
 import { proxyLine } from '../wire/proxy-header.ts';
+import { Leg } from './leg.ts';
 import { connectTls } from './tls.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
@@ -12,42 +12,21 @@ const GREETING_BYTES_MAX = 65_536;
 const KEEP_ALIVE_MS = 60_000;
 /** An FE that could not be reached is tried last for this long (wire.md §2.9). */
 const AVOID_MS = 2000;
-const READ_BYTES = 65_536;
 
 /** No FE could be reached; the message names each and why. */
 export class NoFrontendError extends Error {
   override readonly name = 'NoFrontendError';
 }
 
-/**
- * One client's connection to an FE. Bytes of the FE are handed over in a buffer that belongs to this connection and is used again
- * (wire.md §2.8): it saves an allocation for each read. Whoever still needs it after `onBytes` returns says
- * so by {@link giveBufferAway}; a buffer shared by connections would be overwritten while in flight.
- */
-export class FrontendConnection {
+/** One client's connection to an FE. */
+export class FrontendConnection extends Leg {
   readonly address: Endpoint;
-  #socket: net.Socket;
-  /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
-  onBytes: (bytes: Buffer) => boolean = () => true;
-  #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
 
   constructor(address: Endpoint) {
+    const { host, port } = address;
+    const options = { host, port, noDelay: true, keepAlive: true };
+    super((onread) => net.connect({ ...options, keepAliveInitialDelay: KEEP_ALIVE_MS, onread }));
     this.address = address;
-    this.#socket = net.connect({
-      host: address.host,
-      port: address.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEP_ALIVE_MS,
-      onread: {
-        buffer: () => this.#buffer,
-        callback: (n, buffer) => this.onBytes((buffer as Buffer).subarray(0, n)),
-      },
-    });
-  }
-
-  get socket(): net.Socket {
-    return this.#socket;
   }
 
   /**
@@ -55,16 +34,7 @@ export class FrontendConnection {
    * @throws what is wrong with the certificate or the FE.
    */
   async startTls(ca: Buffer | undefined, signal: AbortSignal): Promise<void> {
-    const secure: tls.TLSSocket = await connectTls(this.#socket, ca, signal);
-    this.#socket = secure;
-    secure.on('data', (bytes: Buffer) => {
-      if (!this.onBytes(bytes)) secure.pause();
-    });
-  }
-
-  /** The bytes given to `onBytes` last are still being written: the next read goes elsewhere. */
-  giveBufferAway(): void {
-    this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    this.replaceBy(await connectTls(this.socket, ca, signal));
   }
 }
 

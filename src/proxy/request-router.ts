@@ -70,13 +70,18 @@ export class RequestRouter {
     this.#target = target;
   }
 
+  /** It waits for an answer of ours, and keeps what comes behind the request. */
+  get blocked(): boolean {
+    return this.#blocked;
+  }
+
   /** Nothing of a packet was seen that is not complete. */
   get atBoundary(): boolean {
     return this.#left === 0 && this.#held === undefined && !this.#continues && !this.#blocked;
   }
 
   /**
-   * Takes the next bytes of the client, cut anywhere. Keeps `chunk`.
+   * Takes the next bytes of the client, cut anywhere. Once it is {@link blocked} it may keep `chunk`.
    * @throws ProtocolError when they are no login, or a request for one of our statements is too large.
    */
   push(chunk: Buffer): void {
@@ -167,7 +172,8 @@ export class RequestRouter {
   #own: OwnRequest | undefined;
 
   #forward(bytes: Buffer, from: number, to: number): void {
-    if (to > from) this.#target.forward(bytes.subarray(from, to));
+    if (from === 0 && to === bytes.length) this.#target.forward(bytes);
+    else if (to > from) this.#target.forward(bytes.subarray(from, to));
   }
 
   /**

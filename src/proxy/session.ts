@@ -10,6 +10,8 @@ import { ResponseWalker } from '../wire/response-walker.ts';
 import { encodeError, Status } from '../wire/resultset.ts';
 import { closeClient, closeFrontend, lostText } from './closing.ts';
 import { NoFrontendError, type ClientEnds, type FrontendConnection } from './frontend.ts';
+import { Leg } from './leg.ts';
+import { Relay } from './relay.ts';
 import { openSession, type Opened, type OpeningOptions } from './opening.ts';
 import { AuthAdapter } from './auth-adapter.ts';
 import { OwnStatements, type AnswerContext, type OwnRequest } from './own-statements.ts';
@@ -26,16 +28,16 @@ export interface SessionOptions extends OpeningOptions {
   readonly askTimeoutMs: number;
 }
 
-/** Requests that may wait behind a statement of ours before the client is told to wait. */
-const QUEUED_BYTES_MAX = 1_048_576;
 /**
  * One client and its FE connection (wire.md §2.1). The FE's greeting and all login packets are relayed, so that identity,
  * rights and connection id are Doris' own. After that the client's commands are looked at one by one,
  * and the FE's bytes only by their packet headers.
  */
 export class Session {
-  /** The accepted socket, then perhaps the encrypted one over it. */
+  /** The accepted socket, then perhaps the encrypted one over it, in the end that of the relay. */
   #client: net.Socket;
+  /** Set when the greeting is with the client. */
+  #relay: Relay | undefined;
   readonly #ends: ClientEnds;
   readonly #options: SessionOptions;
   readonly #log: Logger;
@@ -54,13 +56,12 @@ export class Session {
   #own: OwnRequest | undefined;
   #running = false;
   readonly #dialogue: SideDialogue;
-  #clientWaits = false;
-  #frontendFull = false;
   #draining = false;
   #closed = false;
 
   /** Resolves when both sockets are closed or closing. */
   readonly closed: Promise<void>;
+  #leave: () => void = () => undefined;
 
   /** @param ends of the client's connection, as a PROXY header in front of it has told. */
   constructor(client: net.Socket, ends: ClientEnds, options: SessionOptions) {
@@ -77,7 +78,7 @@ export class Session {
       negotiated: (flags, marksCursor) => this.#negotiated(flags, marksCursor),
       own: (request) => this.#takeOwn(request),
     });
-    this.closed = new Promise((resolve) => client.once('close', () => resolve()));
+    this.closed = new Promise((resolve) => (this.#leave = resolve));
     this.#watch(client);
     this.#loginTimer = setTimeout(() => {
       this.#log.info('login took too long');
@@ -122,7 +123,10 @@ export class Session {
 
   #watch(client: net.Socket): void {
     client.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
-    client.once('close', () => this.destroy());
+    client.once('close', () => {
+      this.destroy();
+      this.#leave();
+    });
   }
 
   #begin({ frontend, greeting, challenge, clientTls, frontendTls, ahead }: Opened): void {
@@ -135,14 +139,20 @@ export class Session {
     this.#router.clientTls = clientTls;
     this.#router.frontendTls = frontendTls;
     if (clientTls && !frontendTls) {
-      this.#adapter = new AuthAdapter(this.#walker, challenge, (bytes) => this.#write(bytes));
+      this.#adapter = new AuthAdapter(this.#walker, challenge, (bytes) =>
+        this.#relay?.toFrontend(bytes),
+      );
     }
     this.#log.debug({ greeting, clientTls, frontendTls }, 'greeting');
-    this.#client.on('data', (chunk: Buffer) => this.#fromClient(chunk));
+    const { leg, ahead: read } = Leg.over(this.#client);
+    if (leg.socket !== this.#client) this.#watch(leg.socket);
+    this.#client = leg.socket;
     this.#client.once('end', () => this.destroy());
-    if (ahead.length > 0) this.#fromClient(ahead);
+    this.#relay = new Relay(leg, frontend, this.#router);
+    leg.onBytes = (chunk) => this.#fromClient(chunk);
     // Whoever looked at the first bytes has stopped the socket.
-    if (!this.#clientWaits) this.#client.resume();
+    leg.socket.resume();
+    for (const bytes of [ahead, read]) if (bytes.length > 0) this.#fromClient(bytes);
     if (this.#draining) this.#closeIfDrained();
   }
 
@@ -154,39 +164,22 @@ export class Session {
 
   // --- client to FE ---
 
-  #fromClient(chunk: Buffer): void {
+  #fromClient(chunk: Buffer): boolean {
+    const router = this.#router;
     try {
-      this.#router.push(chunk);
+      router.push(chunk);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#refuse(error);
-      return;
+      return true;
     }
-    if (this.#router.lost !== undefined) this.#becomePipe(this.#router.lost);
-    this.#setClientFlow();
+    if (router.lost !== undefined) this.#becomePipe(router.lost);
+    this.#relay?.clientRead();
+    return true;
   }
 
   #toFrontend(bytes: Buffer): void {
-    this.#write(this.#adapter?.clientBytes(bytes) ?? bytes);
-  }
-
-  #write(bytes: Buffer): void {
-    const socket = this.#frontend?.socket;
-    if (!socket || socket.write(bytes) || this.#frontendFull) return;
-    this.#frontendFull = true;
-    socket.once('drain', () => {
-      this.#frontendFull = false;
-      this.#setClientFlow();
-    });
-  }
-
-  /** The client may send while the FE takes its bytes and little waits behind a statement of ours. */
-  #setClientFlow(): void {
-    const wait = this.#frontendFull || this.#router.queuedBytes > QUEUED_BYTES_MAX;
-    if (wait === this.#clientWaits) return;
-    this.#clientWaits = wait;
-    if (wait) this.#client.pause();
-    else this.#client.resume();
+    this.#relay?.toFrontend(this.#adapter?.clientBytes(bytes) ?? bytes);
   }
 
   /** Not a login, or a request beyond all limits: says so as MySQL does and closes. */
@@ -229,12 +222,7 @@ export class Session {
       this.destroy();
       return false;
     }
-    const client = this.#client;
-    const more = client.write(bytes);
-    // Written at once almost always. Otherwise the bytes are in flight: either nothing is read until they are out, or
-    // the next read goes elsewhere.
-    if (!more) client.once('drain', () => this.#frontend?.socket.resume());
-    else if (client.writableLength > 0) this.#frontend?.giveBufferAway();
+    const more = this.#toClient(bytes);
     if (this.#walker.pending === 0) this.#answered();
     else if (this.#walker.infile) this.#fileAsked();
     if (this.#walker.lost !== undefined) this.#becomePipe(this.#walker.lost);
@@ -243,10 +231,13 @@ export class Session {
 
   /** A login whose legs differ: small packets, made anew. */
   #fromLogin(adapter: AuthAdapter, bytes: Buffer): boolean {
-    const more = this.#client.write(adapter.frontendBytes(bytes));
-    if (!more) this.#client.once('drain', () => this.#frontend?.socket.resume());
+    const more = this.#toClient(adapter.frontendBytes(bytes));
     if (this.#walker.pending === 0) this.#answered();
     return more;
+  }
+
+  #toClient(bytes: Buffer): boolean {
+    return this.#relay?.toClient(bytes, this.#walker.pending === 0) ?? true;
   }
 
   /** A statement of a batch asks for a file, which would have to be asked for in the middle of an answer of ours: there is none. */
@@ -323,7 +314,7 @@ export class Session {
     } else {
       this.#router.relay(answer.frontend);
     }
-    this.#setClientFlow();
+    this.#relay?.paceClient();
     if (this.#draining) this.#closeIfDrained();
   }
 
@@ -394,5 +385,6 @@ export class Session {
     this.#adapter?.wipe();
     this.#dialogue.fail(this.#frontendLost());
     if (this.#frontend) closeFrontend(this.#frontend.socket);
+    if (this.#relay) this.#relay.client.onBytes = () => true;
   }
 }

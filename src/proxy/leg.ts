@@ -1,0 +1,135 @@
+import net from 'node:net';
+import type tls from 'node:tls';
+
+/** Nearly every request and answer fits in this; an idle connection has used less of it than one page. */
+const READ_BYTES = 16_384;
+/** What a large one is read in: fewer, longer reads. */
+const LARGE_READ_BYTES = 65_536;
+/** Large buffers that wait for the next leg that needs one. */
+const SPARE_MAX = 16;
+
+const spare: Buffer[] = [];
+const largeBuffer = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
+
+/**
+ * One of the two sockets of a session. Its bytes are handed over in a buffer that belongs to this socket and is used again
+ * (wire.md §2.8), which saves an allocation of 64 KB for each read and a stream's machinery. Whoever still needs them after
+ * `onBytes` returns says so by {@link giveBufferAway}; a buffer shared by sockets would be overwritten while in flight.
+ */
+export class Leg {
+  #socket: net.Socket;
+  /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
+  onBytes: (bytes: Buffer) => boolean = () => true;
+  #small: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  /** For the next read: the small one, or a large one while there is much to read. */
+  #buffer: Buffer = this.#small;
+  #settled = false;
+  /** The socket brings memory of its own. */
+  #streams = false;
+
+  protected constructor(open: (onread: net.OnReadOpts) => net.Socket) {
+    this.#socket = open({
+      buffer: () => this.#buffer,
+      callback: (n, buffer) => this.#take(n, buffer as Buffer),
+    });
+  }
+
+  /**
+   * Goes on with an accepted socket, which may be replaced by a new one for the same connection: see {@link socket}. Bytes that it
+   * has read already are in `ahead`; nothing else is handed over before the caller's turn ends.
+   */
+  static over(accepted: net.Socket): { readonly leg: Leg; readonly ahead: Buffer } {
+    const handle = handleOf(accepted);
+    if (!handle || accepted.writableLength > 0 || !accepted.readable) {
+      const leg = new Leg(() => accepted);
+      leg.#listen();
+      return { leg, ahead: Buffer.alloc(0) };
+    }
+    const ahead: Buffer[] = [];
+    for (let chunk = read(accepted); chunk; chunk = read(accepted)) ahead.push(chunk);
+    const leg = new Leg((onread) => takeOver(accepted, handle, onread));
+    return { leg, ahead: Buffer.concat(ahead) };
+  }
+
+  get socket(): net.Socket {
+    return this.#socket;
+  }
+
+  /** Goes on with `secure`, which encrypts this leg. */
+  replaceBy(secure: tls.TLSSocket): void {
+    this.#socket = secure;
+    this.#listen();
+  }
+
+  /** The bytes given to `onBytes` last are still needed: the next read goes elsewhere. */
+  giveBufferAway(): void {
+    if (this.#streams) return;
+    if (this.#buffer === this.#small) {
+      this.#buffer = this.#small = Buffer.allocUnsafeSlow(READ_BYTES);
+    } else this.#buffer = largeBuffer();
+  }
+
+  /**
+   * To be called from `onBytes`: little is expected next, and these bytes, unless the buffer was given away, are not needed any more.
+   */
+  settle(): void {
+    this.#settled = true;
+  }
+
+  /** Of the last read. Reads are often of one length, and a view costs as much as looking at what is in it. */
+  #view: Buffer = this.#small;
+  #viewed: Buffer = this.#small;
+
+  #take(n: number, buffer: Buffer): boolean {
+    if (this.#view.length !== n || this.#viewed !== buffer) {
+      this.#view = buffer.subarray(0, n);
+      this.#viewed = buffer;
+    }
+    this.#settled = false;
+    const more = this.onBytes(this.#view);
+    // Only here, because Node asks for the next read's buffer as soon as this returns, and has no other until then.
+    if (this.#buffer !== this.#small) {
+      if (this.#settled) this.#shrink();
+    } else if (n === READ_BYTES) this.#buffer = largeBuffer();
+    return more;
+  }
+
+  #shrink(): void {
+    if (spare.length < SPARE_MAX) spare.push(this.#buffer);
+    this.#buffer = this.#small;
+  }
+
+  #listen(): void {
+    this.#streams = true;
+    const socket = this.#socket;
+    socket.on('data', (bytes: Buffer) => {
+      if (!this.onBytes(bytes)) socket.pause();
+    });
+  }
+}
+
+/** What Node keeps behind a socket. */
+interface Handle {
+  useUserBuffer(buffer: Uint8Array): void;
+}
+
+/**
+ * An accepted socket cannot be told where to read to: net.Server makes it without `onread`. So a second socket is made for its
+ * handle, as Node itself does for handles that come from another process. That needs two names that are not in
+ * Node's manual; where they are missing, and for TLS, the socket is read by its `data` events.
+ */
+function handleOf(socket: net.Socket): Handle | undefined {
+  if (socket.constructor !== net.Socket) return undefined;
+  const handle = (socket as unknown as { readonly _handle?: Partial<Handle> | null })._handle;
+  return typeof handle?.useUserBuffer === 'function' ? (handle as Handle) : undefined;
+}
+
+const read = (socket: net.Socket): Buffer | null => socket.read() as Buffer | null;
+
+function takeOver(accepted: net.Socket, handle: Handle, onread: net.OnReadOpts): net.Socket {
+  (accepted as unknown as { _handle: Handle | null })._handle = null;
+  accepted.removeAllListeners();
+  accepted.destroy();
+  const options = { handle, onread, allowHalfOpen: false };
+  return new net.Socket(options);
+}
