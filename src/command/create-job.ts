@@ -4,6 +4,7 @@ import type { Position } from '../model/offset.ts';
 import type { TableSpec } from '../model/table.ts';
 import { checkTable, createTable, identifier } from '../sink/table-ddl.ts';
 import { ZONE_PROPERTY } from '../source/job-zone.ts';
+import { ownNames } from '../source/postgres/own-names.ts';
 import type { Source } from '../source/source.ts';
 import type { CreateJob } from '../sql/job-statement.ts';
 import type { Caller } from './commands.ts';
@@ -60,13 +61,16 @@ export class JobCreator {
     const sourceType = await this.#check(statement, caller, rights);
     const start = readStart(sourceType, ends.sourceProperties.get('offset') ?? 'initial');
     const { password = '', ...sourceProperties } = toProperties(ends.sourceProperties);
+    const id = await this.#parts.catalog.nextId();
+    // What a job without properties has is shown, and may be repeated in ALTER JOB (job-sql.md §3.8).
+    const named = sourceType === 'POSTGRES' && start !== 'snapshot' ? ownNames(id) : {};
     const draft: Job = {
-      id: await this.#parts.catalog.nextId(),
+      id,
       name: statement.name,
       definer: rights.user,
       comment: statement.comment,
       sourceType,
-      sourceProperties: withDefault(sourceProperties, 'offset', () => 'initial'),
+      sourceProperties: { ...named, offset: 'initial', ...sourceProperties },
       targetDatabase: ends.targetDatabase,
       targetProperties: toProperties(ends.targetProperties),
       jobProperties: toProperties(statement.jobProperties),
@@ -338,10 +342,6 @@ function readSourceType(written: string): SourceType {
   const type = written.toUpperCase();
   if (type === 'MYSQL' || type === 'POSTGRES') return type;
   throw refuse(`No enum constant org.apache.doris.job.common.DataSourceType.${type}`);
-}
-
-function withDefault(properties: Properties, key: string, value: () => string): Properties {
-  return key in properties ? properties : { ...properties, [key]: value() };
 }
 
 function refuse(message: string): ProxyError {

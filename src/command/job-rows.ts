@@ -74,7 +74,8 @@ function currentOffset(job: Job): string {
     return job.lastSplits === undefined ? MISSING : splitsJson(job.lastSplits);
   }
   const known = job.succeedTaskCount > 0 || 'offset' in job.jobProperties;
-  return known && job.position !== undefined ? currentOffsetJson(job.position) : MISSING;
+  if (!known || job.position === undefined) return MISSING;
+  return currentOffsetJson(job.position, job.jobProperties['offset']);
 }
 
 /** job-sql.md §3.8. Values are not escaped; a password is not in the properties of a job. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { ProxyError } from '../model/error.ts';
 import type { SnapshotSplit, SourceType, Task } from '../model/job.ts';
 import type { MysqlPosition, Position, PostgresPosition } from '../model/offset.ts';
@@ -8,10 +9,16 @@ const STREAM_SPLIT: Entry<string> = ['splitId', 'binlog-split'];
 /** How Debezium writes a time that it does not know: `Long.MIN_VALUE`. */
 const UNKNOWN_TIME = '-9223372036854775808';
 
-/** `CurrentOffset` of a job that follows the log (job-sql.md §3.5). */
-export function currentOffsetJson(position: Position): string {
+/**
+ * `CurrentOffset` of a job that follows the log (job-sql.md §3.5).
+ *
+ * @param given the offset of a statement: where the job is still there, it is shown as it was given (job-sql.md §6).
+ */
+export function currentOffsetJson(position: Position, given?: string): string {
+  const map = given === undefined ? undefined : parseFlatMap(given);
+  const isGiven = map !== undefined && isDeepStrictEqual(position, positionOf(position.kind, map));
   // `splitId` and `row` share a bucket: here Doris has put the first one in first, in a startOffset the other.
-  return javaMapJson([STREAM_SPLIT, ...positionEntries(position)]);
+  return javaMapJson([STREAM_SPLIT, ...(isGiven ? map : positionEntries(position))]);
 }
 
 /** `EndOffset`: what a query to the server says, so without a time and without the server that wrote the last event. */
@@ -127,21 +134,28 @@ function escapeHtml(json: string): string {
  * @throws ProxyError STATEMENT (job-sql.md §6)
  */
 export function parseOffsetJson(type: SourceType, text: string): Position {
-  const invalid = new ProxyError('STATEMENT', `Invalid format for offset: ${text}`);
   const map = parseFlatMap(text);
-  if (map === undefined) throw invalid;
-  if (type === 'POSTGRES') {
+  const position = map && positionOf(type === 'POSTGRES' ? 'postgres' : 'mysql', map);
+  if (position !== undefined) return position;
+  throw new ProxyError('STATEMENT', `Invalid format for offset: ${text}`);
+}
+
+function positionOf(
+  kind: Position['kind'],
+  map: ReadonlyMap<string, string>,
+): Position | undefined {
+  if (kind === 'postgres') {
     const lsn = map.get('lsn') ?? '';
-    if (!/^\d{1,20}$/.test(lsn)) throw invalid;
-    return { kind: 'postgres', lsn, event: 0, txId: map.get('txId') ?? '', tsUsec: '0' };
+    if (!/^\d{1,20}$/.test(lsn)) return undefined;
+    return { kind, lsn, event: 0, txId: map.get('txId') ?? '', tsUsec: '0' };
   }
   const file = map.get('file') ?? '';
   const gtids = map.get('gtids') ?? '';
   // 4 is the first event of every binlog file.
   const pos = Number(map.get('pos') ?? (file === '' ? 4 : Number.NaN));
-  if ((file === '' && gtids === '') || !Number.isSafeInteger(pos) || pos < 4) throw invalid;
+  if ((file === '' && gtids === '') || !Number.isSafeInteger(pos) || pos < 4) return undefined;
   return {
-    kind: 'mysql',
+    kind,
     file,
     pos,
     gtids,

@@ -124,3 +124,18 @@ describe('ALTER', () => {
     );
   });
 });
+
+test('the slot and publication of a Postgres job are among its properties, and may be repeated', async () => {
+  await world.run(create({ type: 'POSTGRES', source: { schema: 's', slot_name: 'mine' } }));
+  const publication_name = `doris_pub_${world.job().id}`;
+  expect(world.job().sourceProperties).toMatchObject({ slot_name: 'mine', publication_name });
+  await world.run("PAUSE JOB WHERE jobName = 'j'");
+  const same = `ALTER JOB j FROM POSTGRES ("user"="u", "publication_name"="${publication_name}") TO DATABASE db`;
+  expect(await world.run(same)).toEqual({ kind: 'ok' });
+  expect(await world.refusal(same.replace(publication_name, 'another'))).toBe(
+    plain('The publication_name property cannot be modified in ALTER JOB'),
+  );
+  await world.run("DROP JOB WHERE jobName = 'j'");
+  await world.run(create({ type: 'POSTGRES', source: { schema: 's', offset: 'snapshot' } }));
+  expect(world.job().sourceProperties).not.toHaveProperty('slot_name');
+});

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { jobRow, taskRow } from '../../src/command/job-rows.ts';
+import { parseOffsetJson } from '../../src/command/offset-json.ts';
 import { timeTextIn } from '../../src/command/time-zone.ts';
 import type { Job, Task } from '../../src/model/job.ts';
-import type { MysqlPosition, PostgresPosition } from '../../src/model/offset.ts';
+import type { MysqlPosition, Position, PostgresPosition } from '../../src/model/offset.ts';
 import { TVF_COLUMNS, type TvfName } from '../../src/sql/tvf-call.ts';
 
 // The samples of the manual were taken in China.
@@ -152,6 +153,18 @@ describe('a job that has not come so far', () => {
     expect(named('jobs', jobRowOf({ ...fresh, lastSplits }))['CurrentOffset']).toBe(
       String.raw`[{"tableId":"test.user_info","splitKey":["id"],"splitEnd":["9"],"splitId":"test.user_info:0"},{"tableId":"test.user_info","splitKey":["id"],"splitStart":["\u003c\u0027\u003e"],"splitId":"test.user_info:1"}]`,
     );
+  });
+
+  test('shows a place that a statement has set as it was given, until the job moves on', () => {
+    const given = '{"pos":"154","file":"b.9"}';
+    const jobProperties = { offset: given };
+    const set = parseOffsetJson('MYSQL', given);
+    const shown = (place: Position): string | undefined => {
+      const job = { ...fresh, snapshotPending: false, jobProperties, position: place };
+      return named('jobs', jobRowOf(job))['CurrentOffset'];
+    };
+    expect(shown(set)).toBe('{"file":"b.9","pos":"154","splitId":"binlog-split"}');
+    expect(shown(position(9350))).toContain('"kind":"SPECIFIC"');
   });
 
   test('shows bounds of numeric keys as JSON numbers, whatever their size', () => {

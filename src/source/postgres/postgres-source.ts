@@ -6,6 +6,7 @@ import { tableId, type TableSpec } from '../../model/table.ts';
 import type { Violation } from '../../model/violation.ts';
 import type { ChangeStream, LeaveOut, Source, SplitReader, TableSelection } from '../source.ts';
 import { Session, type PostgresTarget } from './connection.ts';
+import { ownNames } from './own-names.ts';
 import { preflight, type SourceNames } from './preflight.ts';
 import { stampReader, stampsOf, withParts } from './part-stamp.ts';
 import { PartWatch } from './part-watch.ts';
@@ -81,7 +82,7 @@ export class PostgresSource implements Source {
 
   private constructor(options: PostgresSourceOptions) {
     const { jobId } = options;
-    const [slot, publication] = [`doris_cdc_${jobId}`, `doris_pub_${jobId}`];
+    const { slot_name: slot, publication_name: publication } = ownNames(jobId);
     this.#zone = options.zone ?? UTC.name;
     this.#askedZone = options.askedZone;
     this.#target = {
