@@ -2,7 +2,7 @@ import type { Position } from '../../src/model/offset.ts';
 import type { TableSpec } from '../../src/model/table.ts';
 import { RowEncoder } from '../../src/source/postgres/row-encoder.ts';
 import type { SourceTable } from '../../src/source/postgres/table-catalog.ts';
-import { WalRelations } from '../../src/source/postgres/wal-relations.ts';
+import { WalRelations, type Parts } from '../../src/source/postgres/wal-relations.ts';
 import { WalQueue } from '../../src/source/postgres/wal-queue.ts';
 import { PostgresChangeStream, type StreamParts } from '../../src/source/postgres/wal-stream.ts';
 import * as message from './pgoutput-messages.ts';
@@ -113,30 +113,15 @@ function nothing(): Promise<void> {
   return Promise.resolve();
 }
 
-/** A stream over messages that are all there; `confirmed` collects what the server is told. */
-export function fakeStream(
+/** A connection whose messages are all there; `confirmed` collects what the server is told. */
+export function fakeReader(
   messages: readonly Buffer[],
-  from: Position,
-  parts: Partial<StreamParts> = {},
-): { readonly stream: PostgresChangeStream; readonly confirmed: bigint[] } {
-  if (from.kind !== 'postgres') throw new Error('Postgres only');
+  from: bigint,
+  confirmed: bigint[] = [],
+): StreamParts['reader'] {
   const queue = new WalQueue();
   for (const one of messages) queue.push(message.copyData(one));
-  const confirmed: bigint[] = [];
-  const encoder = new RowEncoder(TABLE, false);
-  const watch = {
-    ownerOf: () => undefined,
-    isPart: () => Promise.resolve(false),
-    isWhole: () => true,
-    verify: nothing,
-    takeStop: () => undefined,
-    copy: () => Promise.resolve(undefined),
-    [Symbol.asyncDispose]: nothing,
-  };
-  const relations = new WalRelations([{ encoder, source: SOURCE }], watch, (oid) =>
-    Promise.resolve(oid === 25 ? 'text' : `type ${oid}`),
-  );
-  const reader: StreamParts['reader'] = {
+  return {
     queue,
     advance: () => queue.advance(),
     wait: (ms, signal) =>
@@ -145,8 +130,43 @@ export function fakeStream(
         else setTimeout(resolve, Math.min(ms, 1));
       }),
     confirm: (lsn) => void confirmed.push(lsn),
+    get confirmed() {
+      return confirmed.at(-1) ?? from;
+    },
     ask: () => undefined,
     [Symbol.asyncDispose]: nothing,
+  };
+}
+
+/** Nothing comes and goes at the source. */
+export const QUIET_WATCH: StreamParts['watch'] & Parts = {
+  ownerOf: () => undefined,
+  isPart: () => Promise.resolve(false),
+  isWhole: () => true,
+  isUnheard: () => false,
+  heard: () => undefined,
+  verify: nothing,
+  takeStop: () => undefined,
+  copy: () => Promise.resolve(undefined),
+  [Symbol.asyncDispose]: nothing,
+};
+
+/** A stream over messages that are all there; `confirmed` collects what the server is told. */
+export function fakeStream(
+  messages: readonly Buffer[],
+  from: Position,
+  parts: Partial<StreamParts> = {},
+): { readonly stream: PostgresChangeStream; readonly confirmed: bigint[] } {
+  if (from.kind !== 'postgres') throw new Error('Postgres only');
+  const confirmed: bigint[] = [];
+  const encoder = new RowEncoder(TABLE, false);
+  const watch = parts.watch ?? QUIET_WATCH;
+  const relations = new WalRelations([{ encoder, source: SOURCE }], QUIET_WATCH, (oid) =>
+    Promise.resolve(oid === 25 ? 'text' : `type ${oid}`),
+  );
+  const reader = fakeReader(messages, BigInt(from.lsn), confirmed);
+  const reopen = (): never => {
+    throw new Error('one connection is enough here');
   };
   const reread: StreamParts['reread'] = {
     size: 0,
@@ -156,6 +176,6 @@ export function fakeStream(
     },
     fill: nothing,
   };
-  const stream = new PostgresChangeStream({ reader, relations, reread, watch, ...parts }, from);
-  return { stream, confirmed };
+  const all = { reader, reopen, relations, reread, ...parts, watch };
+  return { stream: new PostgresChangeStream(all, from), confirmed };
 }

@@ -27,6 +27,11 @@ const VISIBLE_TIMEOUT_MS = 300_000;
 /** What the watch needs of its source. */
 export interface WatchedSource {
   readonly publication: PublicationName;
+  /**
+   * Before Postgres 15 a connection that has seen a relation before it became a partition publishes none of its changes, however
+   * long it lives: it looks up once whether a relation is published (`rel_sync_cache_relation_cb` of pgoutput.c).
+   */
+  readonly looksUpOnce: boolean;
   session(): Promise<Session>;
   /** All rows of one part, in a snapshot of now. */
   readPart(table: KnownTable, part: TablePart): Promise<SplitReader>;
@@ -36,6 +41,10 @@ export interface WatchedSource {
 export interface Noted {
   readonly tables: readonly TableSpec[];
   readonly stop?: ProxyError;
+}
+
+function hear(arrival: Arrival): Arrival {
+  return { ...arrival, heard: true };
 }
 
 interface Stop {
@@ -51,6 +60,10 @@ interface Arrival {
   /** Every transaction below it must have ended before the part is read. */
   readonly xmax: bigint;
   readonly at: number;
+  /** Where the log was when the part was found. */
+  readonly lsn: bigint;
+  /** Whether the connection tells all its changes from now on. */
+  readonly heard: boolean;
 }
 
 /**
@@ -151,6 +164,18 @@ export class PartWatch implements Parts, AsyncDisposable {
     };
   }
 
+  /** Whether a part was found, up to `lsn`, that the connection may know as something else: it must be another one. */
+  isUnheard(lsn: bigint): boolean {
+    return this.#arrivals.some((arrival) => !arrival.heard && arrival.lsn <= lsn);
+  }
+
+  /** A connection was opened at `lsn`. */
+  heard(lsn: bigint): void {
+    this.#arrivals = this.#arrivals.map((arrival) =>
+      arrival.lsn <= lsn ? hear(arrival) : arrival,
+    );
+  }
+
   /**
    * Puts rows of new parts into `batch`, up to the limits: `more` while there are some, then what to record. Undefined:
    * nothing is to be copied now.
@@ -160,7 +185,7 @@ export class PartWatch implements Parts, AsyncDisposable {
     limit: FillLimit,
     signal: AbortSignal,
   ): Promise<Noted | 'more' | undefined> {
-    const [next] = this.#arrivals;
+    const next = this.#arrivals.find(({ heard }) => heard);
     // What is recorded then would hide a stop that is still to come.
     if (next === undefined || this.#stops.length > 0 || !(await this.#isVisible(next)))
       return undefined;
@@ -175,7 +200,7 @@ export class PartWatch implements Parts, AsyncDisposable {
       there = false;
     }
     await this[Symbol.asyncDispose]();
-    this.#arrivals.shift();
+    this.#arrivals = this.#arrivals.filter((arrival) => arrival !== next);
     if (there) this.#record(table, { ...this.#recorded.get(table), [part.oid]: stamp });
     return { tables: [this.#specOf(table)] };
   }
@@ -229,8 +254,15 @@ export class PartWatch implements Parts, AsyncDisposable {
       const [row] = await session.rows<{ readonly xmax: string }>(
         'SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xmax',
       );
-      const xmax = BigInt(row?.xmax ?? '0');
-      this.#arrivals.push({ table, part, stamp: stampOf(part), xmax, at: Date.now() });
+      this.#arrivals.push({
+        table,
+        part,
+        stamp: stampOf(part),
+        xmax: BigInt(row?.xmax ?? '0'),
+        at: Date.now(),
+        lsn: await currentLsn(session),
+        heard: !this.#source.looksUpOnce,
+      });
     }
   }
 

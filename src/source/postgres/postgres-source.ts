@@ -28,9 +28,9 @@ import { quoteTable } from './sql-text.ts';
 import { readTables, type SourceTable } from './table-catalog.ts';
 import { gone } from './table-checks.ts';
 import { copiedColumns, nextSplit, splitCopy } from './table-split.ts';
-import { WalReader } from './wal-reader.ts';
+import { WalReader, type WalReaderOptions } from './wal-reader.ts';
 import { WalRelations, type KnownTable } from './wal-relations.ts';
-import { PostgresChangeStream } from './wal-stream.ts';
+import { PostgresChangeStream, type StreamReader } from './wal-stream.ts';
 
 /** Sessions kept for the next split. */
 const IDLE_SESSIONS_MAX = 4;
@@ -202,20 +202,13 @@ export class PostgresSource implements Source {
     await this.#snapshot[Symbol.asyncDispose]();
     const session = await this.#session();
     const known = await this.#knownTables(session, tables);
-    const watch = this.#watch(known);
+    const [server] = await session.rows<{ readonly version: number }>(
+      `SELECT current_setting('server_version_num')::int AS version`,
+    );
+    const watch = this.#watch(known, (server?.version ?? 0) < 150_000);
     await watch.verify();
     await checkSlot(session, this.#names.slot, BigInt(from.lsn));
-    const [timeout] = await session.rows<{ readonly ms: number }>(
-      `SELECT setting::int AS ms FROM pg_settings WHERE name = 'wal_sender_timeout'`,
-    );
-    const { slot, publication } = this.#names;
-    const reader = await WalReader.open({
-      target: this.#target,
-      slot,
-      publication: publication.name,
-      from: BigInt(from.lsn),
-      senderTimeoutMs: timeout?.ms ?? 0,
-    });
+    const reader = await this.#openReader(session, { from: BigInt(from.lsn) });
     const relations = new WalRelations(known, watch, (oid, modifier) =>
       this.#typeName(oid, modifier),
     );
@@ -225,7 +218,31 @@ export class PostgresSource implements Source {
       giveBack: (free: Session) => this.#giveBack(free),
     };
     const reread = new RowReread(sessions, (encoder) => partitioned.has(encoder));
-    return new PostgresChangeStream({ reader, relations, reread, watch }, from);
+    const reopen = async (old: StreamReader, at: bigint): Promise<StreamReader> => {
+      await old[Symbol.asyncDispose]();
+      const again = await this.#session();
+      await checkSlot(again, this.#names.slot, at);
+      return await this.#openReader(again, { from: at, confirmed: old.confirmed });
+    };
+    return new PostgresChangeStream({ reader, reopen, relations, reread, watch }, from);
+  }
+
+  async #openReader(
+    session: Session,
+    place: Pick<WalReaderOptions, 'from' | 'confirmed'>,
+  ): Promise<WalReader> {
+    const [timeout] = await session.rows<{ readonly ms: number }>(
+      `SELECT setting::int AS ms FROM pg_settings WHERE name = 'wal_sender_timeout'`,
+    );
+    const { slot, publication } = this.#names;
+    const senderTimeoutMs = timeout?.ms ?? 0;
+    return await WalReader.open({
+      target: this.#target,
+      slot,
+      publication: publication.name,
+      senderTimeoutMs,
+      ...place,
+    });
   }
 
   async release(): Promise<void> {
@@ -301,8 +318,9 @@ export class PostgresSource implements Source {
     return encoder;
   }
 
-  #watch(known: readonly KnownTable[]): PartWatch {
+  #watch(known: readonly KnownTable[], looksUpOnce: boolean): PartWatch {
     return new PartWatch(known, {
+      looksUpOnce,
       publication: this.#names.publication,
       session: () => this.#session(),
       readPart: async ({ encoder }, part) => {

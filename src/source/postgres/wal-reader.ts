@@ -38,6 +38,8 @@ export interface WalReaderOptions {
   readonly from: bigint;
   /** The server's `wal_sender_timeout`, 0: none. */
   readonly senderTimeoutMs: number;
+  /** What is durable, where that is less than `from`. */
+  readonly confirmed?: bigint;
 }
 
 /**
@@ -63,7 +65,7 @@ export class WalReader implements AsyncDisposable {
 
   private constructor(options: WalReaderOptions) {
     this.#options = options;
-    this.#confirmed = options.from;
+    this.#confirmed = options.confirmed ?? options.from;
     this.#service = new LogicalReplicationService(clientConfig(options.target), {
       acknowledge: { auto: false, timeoutSeconds: 0 },
     });
@@ -80,6 +82,11 @@ export class WalReader implements AsyncDisposable {
       throw streamError(options.slot, options.publication, cause);
     }
     return reader;
+  }
+
+  /** What the server was told last. */
+  get confirmed(): bigint {
+    return this.#confirmed;
   }
 
   /** The error that ended the stream, once everything that came before it has been read. */

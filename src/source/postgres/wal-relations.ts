@@ -63,6 +63,13 @@ export class WalRelations {
     );
   }
 
+  /** Another connection describes them anew. */
+  forget(): void {
+    this.#found.clear();
+    this.#partOf.clear();
+    this.#strangers.clear();
+  }
+
   /** What a TRUNCATE of `relations` empties. Which rows of a table were those of one partition, Doris cannot be told. */
   truncated(relations: readonly number[]): Truncated {
     const whole = new Set<TableSpec>();

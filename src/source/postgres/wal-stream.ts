@@ -32,15 +32,23 @@ interface Transaction {
   readonly skip: number;
 }
 
+/** One connection of the stream. */
+export type StreamReader = Pick<
+  WalReader,
+  'queue' | 'advance' | 'wait' | 'confirm' | 'confirmed' | 'ask' | typeof Symbol.asyncDispose
+>;
+
 /** What the stream is made of; as wide as it is used, so that a test can stand in for the server. */
 export interface StreamParts {
-  readonly reader: Pick<
-    WalReader,
-    'queue' | 'advance' | 'wait' | 'confirm' | 'ask' | typeof Symbol.asyncDispose
-  >;
-  readonly relations: Pick<WalRelations, 'get' | 'learn' | 'truncated'>;
+  readonly reader: StreamReader;
+  /** Ends the connection and opens another one, from `at` on, where nothing was changed between the two. */
+  reopen(reader: StreamReader, at: bigint): Promise<StreamReader>;
+  readonly relations: Pick<WalRelations, 'get' | 'learn' | 'truncated' | 'forget'>;
   readonly reread: Pick<RowReread, 'size' | 'full' | 'want' | 'fill'>;
-  readonly watch: Pick<PartWatch, 'verify' | 'takeStop' | 'copy' | typeof Symbol.asyncDispose>;
+  readonly watch: Pick<
+    PartWatch,
+    'verify' | 'takeStop' | 'isUnheard' | 'heard' | 'copy' | typeof Symbol.asyncDispose
+  >;
 }
 
 /**
@@ -52,6 +60,7 @@ export interface StreamParts {
 export class PostgresChangeStream implements ChangeStream {
   readonly #parts: StreamParts;
   readonly #rows: WalRows;
+  #reader: StreamReader;
   #at: PostgresPosition;
   #tx: Transaction | undefined;
   /** A place inside a transaction that is to be found again. */
@@ -64,6 +73,7 @@ export class PostgresChangeStream implements ChangeStream {
 
   constructor(parts: StreamParts, from: PostgresPosition) {
     this.#parts = parts;
+    this.#reader = parts.reader;
     this.#at = from;
     if (from.event > 0) this.#resume = from;
     this.#rows = new WalRows((encoder, key) => parts.reread.want(encoder, key, this.#tx!.xid));
@@ -82,12 +92,12 @@ export class PostgresChangeStream implements ChangeStream {
   }
 
   acknowledge(position: Position): void {
-    if (position.kind === 'postgres') this.#parts.reader.confirm(BigInt(position.lsn));
+    if (position.kind === 'postgres') this.#reader.confirm(BigInt(position.lsn));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#parts.watch[Symbol.asyncDispose]();
-    await this.#parts.reader[Symbol.asyncDispose]();
+    await this.#reader[Symbol.asyncDispose]();
   }
 
   /** What the log does not tell: a reason to stop, or rows of a new partition, put in between two transactions. */
@@ -100,14 +110,20 @@ export class PostgresChangeStream implements ChangeStream {
     const to = this.#tx === undefined ? this.#at : this.#inside();
     const stop = watch.takeStop(BigInt(this.#at.lsn));
     if (stop !== undefined) return { to, barrier: { kind: 'note', ...stop, after: to } };
-    if (this.#tx !== undefined) return undefined;
+    if (this.#tx !== undefined || this.#resume !== undefined) return undefined;
+    const at = BigInt(this.#at.lsn);
+    if (watch.isUnheard(at)) {
+      this.#reader = await this.#parts.reopen(this.#reader, at);
+      this.#parts.relations.forget();
+      watch.heard(at);
+    }
     const copied = await watch.copy(batch, limit, signal);
     if (copied === undefined) return undefined;
     return copied === 'more' ? { to } : { to, barrier: { kind: 'note', ...copied, after: to } };
   }
 
   async #collect(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill> {
-    const { queue } = this.#parts.reader;
+    const { queue } = this.#reader;
     const startedAt = Date.now();
     // A batch that came with changes is given its age anew: its owner is waiting for something else.
     let changedAt = this.#empty(batch) ? undefined : startedAt;
@@ -126,15 +142,15 @@ export class PostgresChangeStream implements ChangeStream {
       if (!open && now >= due) return { to: this.#at };
       if (this.#tx === undefined && now - askedAt >= ASK_MS) {
         askedAt = now;
-        this.#parts.reader.ask();
+        this.#reader.ask();
       }
-      await this.#parts.reader.wait(open ? ASK_MS : Math.min(ASK_MS, due - now), signal);
+      await this.#reader.wait(open ? ASK_MS : Math.min(ASK_MS, due - now), signal);
     }
   }
 
   /** Takes messages while they need no waiting; returns where to stop, if so. */
   async #step(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill | undefined> {
-    const { reader } = this.#parts;
+    const reader = this.#reader;
     const { queue } = reader;
     const { buffer, start, end } = queue;
     switch (buffer[start]!) {
@@ -190,7 +206,8 @@ export class PostgresChangeStream implements ChangeStream {
 
   /** Row messages, as many as follow each other: the hot loop, without a promise for a row. */
   async #run(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill | undefined> {
-    const { reader, reread } = this.#parts;
+    const reader = this.#reader;
+    const { reread } = this.#parts;
     const { queue } = reader;
     while (queue.peek()) {
       const tag = queue.buffer[queue.start];
@@ -229,7 +246,7 @@ export class PostgresChangeStream implements ChangeStream {
 
   /** A table's description. One that is not as the job knows it stops the stream behind what came before it. */
   async #relation(batch: Batch): Promise<Fill | undefined> {
-    const { queue } = this.#parts.reader;
+    const { queue } = this.#reader;
     try {
       await this.#parts.relations.learn(readRelation(queue.buffer, queue.start, queue.end));
       return undefined;

@@ -6,7 +6,9 @@ import type { Position, PostgresPosition } from '../../../src/model/offset.ts';
 import type { FillLimit } from '../../../src/source/source.ts';
 import {
   COLUMNS,
+  fakeReader,
   fakeStream,
+  QUIET_WATCH,
   serverMessages,
   TABLE,
   TABLE_OID,
@@ -258,6 +260,49 @@ test.each([
   expect(error).toBeInstanceOf(ProxyError);
   expect((error as ProxyError).code).toBe(code);
   expect((error as ProxyError).message).toContain(text);
+});
+
+test('behind the log of when a partition was found another connection goes on, which tells of nothing twice', async () => {
+  const txs = transactions(
+    [
+      [{ op: 'put', id: 'a', v: '1' }],
+      [{ op: 'put', id: 'b', v: '2' }],
+      [{ op: 'put', id: 'c', v: '3' }],
+    ],
+    [],
+  );
+  const [first, second] = txs as [TestTransaction, TestTransaction];
+  const opened: bigint[] = [];
+  let unheard = true;
+  const { stream, confirmed } = fakeStream(
+    serverMessages(txs.slice(0, 2), 1000n).slice(0, -1),
+    START,
+    {
+      watch: {
+        ...QUIET_WATCH,
+        isUnheard: (lsn) => unheard && lsn >= second.endLsn,
+        heard: () => void (unheard = false),
+      },
+      reopen: (old, at) => {
+        opened.push(old.confirmed, at);
+        return Promise.resolve(fakeReader(serverMessages(txs, at), at, confirmed));
+      },
+    },
+  );
+  const rows = new Map<string, string>();
+  for (let at: Position = START; BigInt((at as PostgresPosition).lsn) < txs.at(-1)!.endLsn;) {
+    const batch = new Batch();
+    ({ to: at } = await stream.fill(batch, { ...LIMIT, rowsMax: 1 }, signal));
+    for (const line of bytesOf(batch).split('\n').slice(0, -1)) {
+      const { id: key } = JSON.parse(line) as { id: string };
+      expect(rows.has(key)).toBe(false);
+      rows.set(key, line);
+    }
+    if ((at as PostgresPosition).lsn === String(first.endLsn)) stream.acknowledge(at);
+  }
+  expect([...rows.keys()]).toEqual(['a', 'b', 'c']);
+  // What is durable is what the server was told before, not where the new connection begins.
+  expect(opened).toEqual([first.endLsn, second.endLsn]);
 });
 
 test('origins, types and logical messages change nothing', async () => {
