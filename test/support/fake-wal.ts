@@ -113,6 +113,10 @@ function nothing(): Promise<void> {
   return Promise.resolve();
 }
 
+function noOther(): never {
+  throw new Error('one connection is enough here');
+}
+
 /** A connection whose messages are all there; `confirmed` collects what the server is told. */
 export function fakeReader(
   messages: readonly Buffer[],
@@ -165,9 +169,6 @@ export function fakeStream(
     Promise.resolve(oid === 25 ? 'text' : `type ${oid}`),
   );
   const reader = fakeReader(messages, BigInt(from.lsn), confirmed);
-  const reopen = (): never => {
-    throw new Error('one connection is enough here');
-  };
   const reread: StreamParts['reread'] = {
     size: 0,
     full: false,
@@ -176,6 +177,6 @@ export function fakeStream(
     },
     fill: nothing,
   };
-  const all = { reader, reopen, relations, reread, ...parts, watch };
+  const all = { reader, reopen: noOther, relations, reread, ...parts, watch };
   return { stream: new PostgresChangeStream(all, from), confirmed };
 }
