@@ -1,9 +1,11 @@
 import net from 'node:net';
 import type tls from 'node:tls';
 
-/** Nearly every request and answer fits in this; an idle connection has used less of it than one page. */
+/** A login and the statements of many applications fit in this: a thousand idle connections are thousands of legs. */
+const FIRST_READ_BYTES = 2048;
+/** What a leg keeps that has seen more; nearly every request and answer fits. */
 const READ_BYTES = 16_384;
-/** What a large one is read in: fewer, longer reads. */
+/** What a large one is read in: fewer, longer reads. Lent, and taken back behind it. */
 const LARGE_READ_BYTES = 65_536;
 /** Large buffers that wait for the next leg that needs one. */
 const SPARE_MAX = 16;
@@ -20,7 +22,7 @@ export class Leg {
   #socket: net.Socket;
   /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
   onBytes: (bytes: Buffer) => boolean = () => true;
-  #small: Buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  #small: Buffer = Buffer.allocUnsafeSlow(FIRST_READ_BYTES);
   /** For the next read: the small one, or a large one while there is much to read. */
   #buffer: Buffer = this.#small;
   #settled = false;
@@ -65,7 +67,7 @@ export class Leg {
   giveBufferAway(): void {
     if (this.#streams) return;
     if (this.#buffer === this.#small) {
-      this.#buffer = this.#small = Buffer.allocUnsafeSlow(READ_BYTES);
+      this.#buffer = this.#small = Buffer.allocUnsafeSlow(this.#small.length);
     } else this.#buffer = largeBuffer();
   }
 
@@ -90,8 +92,13 @@ export class Leg {
     // Only here, because Node asks for the next read's buffer as soon as this returns, and has no other until then.
     if (this.#buffer !== this.#small) {
       if (this.#settled) this.#shrink();
-    } else if (n === READ_BYTES) this.#buffer = largeBuffer();
+    } else if (n === this.#small.length) this.#grow();
     return more;
+  }
+
+  #grow(): void {
+    if (this.#small.length === READ_BYTES) this.#buffer = largeBuffer();
+    else this.#buffer = this.#small = Buffer.allocUnsafeSlow(READ_BYTES);
   }
 
   #shrink(): void {
