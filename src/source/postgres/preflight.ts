@@ -18,7 +18,7 @@ export interface SourceNames {
   readonly publication: PublicationName;
 }
 
-/** The oldest version with partitions published through their root; 15 and 18 are what the tests run. */
+/** The oldest version that publishes partitioned tables, and tells whether a slot has lost its WAL. */
 const VERSION_MIN = 130_000;
 
 interface Finding {
@@ -46,6 +46,14 @@ export async function preflight(
   selection: TableSelection,
   leaveOut?: LeaveOut,
 ): Promise<Selected> {
+  const server = await readServer(session, names);
+  // Before anything else: what follows asks for what older versions do not have.
+  if (server.version < VERSION_MIN) {
+    throw new ProxyError(
+      'SOURCE_SETTING',
+      `Postgres ${server.name} is not supported: 13 or later is needed`,
+    );
+  }
   const all = await readTables(session, names.schema);
   if (all.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `No tables found in database ${names.schema}`);
@@ -60,7 +68,6 @@ export async function preflight(
   if (wanted.length === 0) {
     throw new ProxyError('SOURCE_TABLE', `Can not found match table in database ${names.schema}`);
   }
-  const server = await readServer(session, names);
   const ofTables = [
     ...excludeFindings(wanted, selection),
     ...tableFindings(wanted),
@@ -214,6 +221,8 @@ function generatedKeyFindings(tables: readonly SourceTable[], version: number): 
 
 interface Server {
   readonly version: number;
+  /** As the server prints it: `12.22 (Debian 12.22-1)`. */
+  readonly name: string;
   readonly wal_level: string;
   readonly replication: boolean;
   readonly slots_free: boolean;
@@ -223,7 +232,7 @@ interface Server {
 
 async function readServer(session: Session, names: SourceNames): Promise<Server> {
   const [server] = await session.rows<Server>(
-    `SELECT current_setting('server_version_num')::int AS version, current_setting('wal_level') AS wal_level,
+    `SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name, current_setting('wal_level') AS wal_level,
             current_setting('max_wal_senders')::int AS senders, current_user::text AS user,
             (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> $1)
               < current_setting('max_replication_slots')::int AS slots_free,
@@ -240,7 +249,6 @@ function serverFindings(server: Server): Finding[] {
   const add = (wrong: boolean, code: FailureCode, text: string): void => {
     if (wrong) findings.push({ code, text });
   };
-  add(server.version < VERSION_MIN, 'SOURCE_SETTING', 'Postgres 13 or later is needed');
   add(
     server.wal_level !== 'logical',
     'SOURCE_SETTING',
