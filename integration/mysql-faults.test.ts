@@ -1,6 +1,9 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Position } from '../src/model/offset.ts';
+import type { MysqlPosition, Position } from '../src/model/offset.ts';
 import type { Source } from '../src/source/source.ts';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
 import { newDatabase, openMysql } from './support/mysql-job.ts';
@@ -181,3 +184,47 @@ describe.each(['mysql', 'mariadb'] as const)('the stream of a %s source in troub
     expect(await source.lagBytes(from)).toBe(-1);
   });
 });
+
+/** Without GTIDs a file and an offset are all there is. */
+test.runIf(available('mysql'))(
+  'a log with the same names and offsets is not taken for the old one, nor that of another server_uuid',
+  async () => {
+    await using server = await startMysql(['--gtid-mode=OFF']);
+    await using source = await newDatabase(server, 'anew', T);
+    const specs = await tables(source);
+    const from = await source.latestPosition();
+    let fileSec: number | undefined;
+    {
+      await using stream = await source.openStream(specs, from);
+      await server.query(`INSERT INTO t VALUES (1, 'a')`);
+      const { to } = (await follow(stream, new Replica())).at(-1)!;
+      fileSec = (to as MysqlPosition).fileSec;
+    }
+    expect(fileSec).toBeGreaterThan(0);
+    await delay(1_100);
+    await server.query('RESET BINARY LOGS AND GTIDS');
+    const position = (await source.latestPosition()) as MysqlPosition;
+    expect(position.file).toBe((from as MysqlPosition).file);
+    await server.query(`INSERT INTO t VALUES (2, 'a')`);
+    {
+      // As a user may give it: a place like any other.
+      await using stream = await source.openStream(specs, position);
+      await follow(stream, new Replica());
+    }
+    {
+      await using stream = await source.openStream(specs, { ...position, fileSec: fileSec! });
+      expect(await failure(stream)).toMatchObject({
+        code: 'POSITION_LOST',
+        message: expect.stringMatching(/begun its log anew: .*Drop the job/) as string,
+      });
+    }
+    await server.kill();
+    rmSync(join(server.dataDir!, 'auto.cnf'));
+    await server.start();
+    await using again = await openMysql(server, 'anew');
+    await expect(again.openStream(specs, position)).rejects.toMatchObject({
+      code: 'POSITION_LOST',
+      message: expect.stringMatching(/belongs to server .*Drop the job/) as string,
+    });
+  },
+);

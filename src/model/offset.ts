@@ -17,6 +17,8 @@ export interface MysqlPosition {
   readonly serverUuid: string;
   /** Seconds since 1970 of the last event, 0 when unknown. */
   readonly tsSec: number;
+  /** Seconds since 1970 when `file` was begun: a log that was reset has files of the same names. Absent when unknown. */
+  readonly fileSec?: number;
 }
 
 /** A place in a Postgres WAL: everything that committed at or before `lsn` was loaded. */

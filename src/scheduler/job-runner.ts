@@ -92,10 +92,16 @@ function reasonOf(error: unknown): FailureReason {
   if (error.code === 'TARGET_DATA') {
     return { code: 'TOO_MANY_FAILURE_ROWS_ERR', message: error.message };
   }
-  if (error.failure.cure !== 'retry') return { code: 'CANNOT_RESUME_ERR', message: error.message };
+  if (error.failure.cure !== 'retry') return { code: 'CANNOT_RESUME_ERR', message: advised(error) };
   return error.code === 'SOURCE_UNREACHABLE'
     ? { code: 'GET_REMOTE_DATA_ERROR', message: error.message }
     : { code: 'INTERNAL_ERR', message: error.message };
+}
+
+/** The servers' own words about a login say what is wrong, not what to do. */
+function advised({ code, message }: ProxyError): string {
+  if (code !== 'SOURCE_ACCESS' || message.includes('RESUME JOB')) return message;
+  return `${message}. Correct the user, its password or rights, or the certificate, at the source or by ALTER JOB, then RESUME JOB.`;
 }
 
 /** Whether the job is paused, or no longer ours; false: the catalog does not take it. */

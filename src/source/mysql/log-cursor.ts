@@ -1,4 +1,6 @@
+import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
 import type { EventHeader } from './binlog-event.ts';
 import { CODE } from './event-codes.ts';
 import type { ExecutedGtids } from './gtid-set.ts';
@@ -22,6 +24,7 @@ export class LogCursor {
   readonly #start: CursorStart;
   readonly #sameServer: boolean;
   #file: string;
+  #fileSec: number | undefined;
   /** Behind the last event, as a 64-bit offset: headers have its low 32 bits only. */
   #end: number;
   #endBefore: number;
@@ -85,6 +88,25 @@ export class LogCursor {
   rotate(file: string, position: number): void {
     this.#file = file;
     this.#end = position;
+    this.#fileSec = undefined;
+  }
+
+  /**
+   * The Format description of the file has come, with the time when the file was begun.
+   *
+   * @throws ProxyError POSITION_LOST when a file of this name is another one than the job has read.
+   */
+  describeFile(timestampSec: number): void {
+    const { from, gtids } = this.#start;
+    if (timestampSec !== 0) this.#fileSec = timestampSec;
+    // MariaDB's servers have no identity: under an address there may be another one, where GTIDs alone count.
+    const known = this.#sameServer && (gtids === undefined || gtids.canHaveGaps);
+    if (!known || this.#file !== from.file || from.fileSec === undefined) return;
+    if (this.#fileSec === undefined || this.#fileSec === from.fileSec) return;
+    throw new ProxyError(
+      'POSITION_LOST',
+      `the server has begun its log anew: ${from.file} is not the file of that name that was read before. ${COPY_ANEW}`,
+    );
   }
 
   /** The event just passed begins a group. */
@@ -128,9 +150,10 @@ export class LogCursor {
   position(): MysqlPosition {
     const { from, gtids, serverUuid } = this.#start;
     let [file, pos] = [this.#file, this.#inGroup ? this.#groupStart : this.#end];
+    let fileSec = this.#fileSec;
     // A dump by GTIDs begins with the file that may hold the first missing one: an older one than we had reached.
     if (this.#sameServer && !this.#inGroup && isBefore(file, pos, from)) {
-      [file, pos] = [from.file, from.pos];
+      [file, pos, fileSec] = [from.file, from.pos, from.fileSec];
     }
     return {
       kind: 'mysql',
@@ -141,6 +164,7 @@ export class LogCursor {
       serverId: this.#serverId,
       serverUuid,
       tsSec: this.#tsSec,
+      ...(fileSec === undefined ? {} : { fileSec }),
     };
   }
 

@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ProxyError } from '../../model/error.ts';
 import type { MysqlPosition } from '../../model/offset.ts';
 import type { MysqlConnection } from './mysql-connection.ts';
+import { COPY_ANEW } from '../copy-anew.ts';
+import { MysqlGtids } from './gtid-set.ts';
 import { binlogStatus, type ServerFacts } from './mysql-server.ts';
 
 /**
@@ -76,6 +78,48 @@ export async function withGtids(
   const isStart = from.pos === LOG_START && from.file === first?.name;
   const purged = server.mariadb ? '' : await value(connection, 'SELECT @@GLOBAL.gtid_purged');
   return isStart && purged === '' ? { ...from, file: '', pos: 0 } : from;
+}
+
+/** A transaction of this server is in its set when a replica that confirms it has answered, or did not within 10 s by default. */
+const OWN_COMMIT_S = 12;
+/** What another server has not applied by then may come later, or never. */
+const OTHERS_COMMIT_S = 3;
+const GTIDS_CHARS_MAX = 200;
+
+/**
+ * MySQL: makes sure that the server has every transaction that was read before. One that lost the newest ones in a crash, whose log was
+ * reset, or that took over without them, would go on as if nothing were missing, and their rows would stay in Doris.
+ * A dump shows a transaction before the server counts it as executed (cdc-semantics.md §3.5), so it is given the time for that.
+ *
+ * @throws ProxyError POSITION_LOST for the server that was read before, SOURCE_UNREACHABLE for another one: a replica may catch up.
+ */
+export async function expectExecuted(
+  connection: MysqlConnection,
+  server: ServerFacts,
+  from: MysqlPosition,
+): Promise<void> {
+  if (server.mariadb || !server.gtids || from.gtids === '') return;
+  const read = `'${MysqlGtids.parse(from.gtids).toString()}'`;
+  const own = from.serverUuid === server.uuid;
+  const seconds = own ? OWN_COMMIT_S : OTHERS_COMMIT_S;
+  const late = await value(connection, `SELECT WAIT_FOR_EXECUTED_GTID_SET(${read}, ${seconds})`);
+  if (late === '0') return;
+  const missing = await value(
+    connection,
+    `SELECT GTID_SUBTRACT(${read}, @@GLOBAL.gtid_executed)`,
+  );
+  const text = missing.replace(/\s/g, '').slice(0, GTIDS_CHARS_MAX);
+  if (own) {
+    throw new ProxyError(
+      'POSITION_LOST',
+      `the server no longer has transactions that were read from it: ${text}. Its log was reset, or lost its end in a crash. ${COPY_ANEW}`,
+    );
+  }
+  throw new ProxyError(
+    'SOURCE_UNREACHABLE',
+    `server ${server.uuid} lacks transactions that were read from another one: ${text}. If it is a replica that still catches up, the ` +
+      `job goes on by itself. If they were lost when it took over: ${COPY_ANEW}`,
+  );
 }
 
 /** Bytes of log from `from` to the end, -1 when they cannot be told: a purged file, another server. */

@@ -9,6 +9,7 @@ import { MysqlConnection, serverName } from './mysql-connection.ts';
 import type { MysqlOptions } from './mysql-options.ts';
 import {
   earliestPosition,
+  expectExecuted,
   lagBytes,
   latestPosition,
   safePosition,
@@ -128,6 +129,7 @@ export class MysqlSource implements Source {
       // A server that was replaced or restarted with other settings may not log what it logged at CREATE JOB.
       const [finding] = await cascadeFindings(connection, server, tables);
       if (finding !== undefined) throw new ProxyError(finding.code, finding.text);
+      await expectExecuted(connection, server, from);
       return await withGtids(connection, server, from);
     });
     return await MysqlStream.open({ endpoint, server, serverId, tables, zone, from: start });

@@ -100,6 +100,7 @@ export class TransactionReader {
         return this.#between();
       case 'format':
         this.#newServerRun();
+        this.#cursor.describeFile(event.header.timestampSec);
         return 'boundary';
       case 'payload':
       case 'heartbeat':

@@ -123,3 +123,30 @@ test('only a MySQL set can leave a transaction out', () => {
   maria.beginGroup(100, '0-1-6');
   expect(maria.leaveGroup()).toBeUndefined();
 });
+
+test('a file of the known name that was begun at another time is another file', () => {
+  const known = at('b.000001', 1_000, { fileSec: 1_700_000_000 });
+  const same = cursor(known);
+  same.describeFile(1_700_000_000);
+  expect(same.position()).toMatchObject({ file: 'b.000001', fileSec: 1_700_000_000 });
+  expect(() => cursor(known).describeFile(1_700_000_001)).toThrow(
+    /begun its log anew: b\.000001 is not the file .*Drop the job/,
+  );
+  // Another server numbers its files on its own, and a position of a user says nothing of the file.
+  expect(() => cursor(known, 'two').describeFile(1_700_000_001)).not.toThrow();
+  expect(() => cursor(at('b.000001', 1_000)).describeFile(1_700_000_001)).not.toThrow();
+  const gtids = MariadbGtids.parse('0-1-7');
+  const mariadb = new LogCursor({ from: known, serverUuid: 'one', gtids });
+  expect(() => mariadb.describeFile(1_700_000_001)).not.toThrow();
+});
+
+test('each file has its own time, and one whose description has not come has none', () => {
+  const log = cursor(at('b.000001', 1_000, { fileSec: 1_700_000_000 }));
+  log.rotate('b.000001', 1_000);
+  expect(log.position()).not.toHaveProperty('fileSec');
+  log.describeFile(1_700_000_000);
+  log.rotate('b.000002', 4);
+  log.describeFile(1_700_000_500);
+  log.pass(header(1_100));
+  expect(log.position()).toMatchObject({ file: 'b.000002', fileSec: 1_700_000_500 });
+});
