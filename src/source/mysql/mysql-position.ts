@@ -104,10 +104,7 @@ export async function expectExecuted(
   const seconds = own ? OWN_COMMIT_S : OTHERS_COMMIT_S;
   const late = await value(connection, `SELECT WAIT_FOR_EXECUTED_GTID_SET(${read}, ${seconds})`);
   if (late === '0') return;
-  const missing = await value(
-    connection,
-    `SELECT GTID_SUBTRACT(${read}, @@GLOBAL.gtid_executed)`,
-  );
+  const missing = await value(connection, `SELECT GTID_SUBTRACT(${read}, @@GLOBAL.gtid_executed)`);
   const text = missing.replace(/\s/g, '').slice(0, GTIDS_CHARS_MAX);
   if (own) {
     throw new ProxyError(
