@@ -92,6 +92,9 @@ async function ofJobs(): Promise<readonly string[]> {
   const property = 'PROPERTIES("session.enable_profile" = "true")';
   world.caller.answer = { columns: ['Variable_name'], rows: [['enable_profile']] };
   await world.run(create({ job: property }));
+  world.caller.answer = { columns: ['@@version_comment'], rows: [['x (Cloud Mode)']] };
+  const group = create({ name: 'in_group', job: 'PROPERTIES("compute_group" = "g")' });
+  await expect(world.run(group)).rejects.toThrow('SHOW COMPUTE GROUPS');
   const rewritten: string[] = [];
   for (const sql of [
     'select Name, row_number() over (order by Id) from jobs("type"="insert")',

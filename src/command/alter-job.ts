@@ -3,6 +3,8 @@ import { ProxyError } from '../model/error.ts';
 import type { Job, Properties, Task } from '../model/job.ts';
 import { ZONE_PROPERTY } from '../source/job-zone.ts';
 import type { AlterJob, PropertyList } from '../sql/job-statement.ts';
+import type { Caller } from './commands.ts';
+import { expectComputeGroup } from './compute-group.ts';
 import type { JobStore } from './job-parts.ts';
 import { parseOffsetJson } from './offset-json.ts';
 import {
@@ -33,7 +35,12 @@ const FIXED_SOURCE_KEYS: ReadonlySet<string> = new Set([
  *
  * @throws ProxyError STATEMENT
  */
-export async function alterJob(catalog: JobStore, job: Job, statement: AlterJob): Promise<void> {
+export async function alterJob(
+  catalog: JobStore,
+  job: Job,
+  statement: AlterJob,
+  caller: Caller,
+): Promise<void> {
   const password = catalog.password(job.id);
   const { ends } = statement;
   if (ends !== undefined) {
@@ -50,7 +57,10 @@ export async function alterJob(catalog: JobStore, job: Job, statement: AlterJob)
   const jobChanged = differs(statement.jobProperties, job.jobProperties);
   const sourceChanged = differs(source, storedSource);
   const targetChanged = differs(target, job.targetProperties);
-  if (jobChanged) checkJobChange(job, statement.jobProperties);
+  if (jobChanged) {
+    checkJobChange(job, statement.jobProperties);
+    await expectComputeGroup(caller, statement.jobProperties);
+  }
   if (sourceChanged) checkSourceChange(source, storedSource);
   if (targetChanged) checkTargetProperties(target);
   if (!jobChanged && !sourceChanged && !targetChanged) {

@@ -8,6 +8,7 @@ import { ownNames } from '../source/postgres/own-names.ts';
 import type { Source } from '../source/source.ts';
 import type { CreateJob } from '../sql/job-statement.ts';
 import type { Caller } from './commands.ts';
+import { expectComputeGroup } from './compute-group.ts';
 import type { JobParts } from './job-parts.ts';
 import { nativeJobNames } from './native-jobs.ts';
 import { parseOffsetJson } from './offset-json.ts';
@@ -110,6 +111,7 @@ export class JobCreator {
       throw refuse(`Target database ${ends.targetDatabase} does not exist`);
     }
     checkJobProperties(statement.jobProperties);
+    await expectComputeGroup(caller, statement.jobProperties);
     for (const variable of sessionVariables(statement.jobProperties)) {
       await expectSessionVariable(caller, variable);
     }

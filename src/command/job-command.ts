@@ -139,18 +139,23 @@ export class JobCommands implements Commands {
       if (statement.kind === 'drop' && statement.ifExists) return OK;
       throw refuse(missingText(statement));
     }
-    await this.#manage(statement, job, rights);
+    await this.#manage(statement, job, caller, rights);
     return OK;
   }
 
-  async #manage(statement: NamedStatement, job: Job, rights: Rights): Promise<void> {
+  async #manage(
+    statement: NamedStatement,
+    job: Job,
+    caller: Caller,
+    rights: Rights,
+  ): Promise<void> {
     const { catalog, scheduler } = this.#parts;
     switch (statement.kind) {
       case 'alter':
         // Before the rights, as Doris does.
         expectPaused(job);
         rights.expectLoad(job.targetDatabase);
-        await alterJob(catalog, job, statement);
+        await alterJob(catalog, job, statement, caller);
         scheduler.wake(job.id);
         return;
       case 'pause':

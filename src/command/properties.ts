@@ -131,7 +131,7 @@ export function checkTargetProperties(list: PropertyList): void {
 
 /**
  * Checks job properties (job-sql.md §5.2). `max_interval` is taken with and without `s`: the manual prints its
- * default as `10s`. An `offset` is for the caller to read.
+ * default as `10s`. An `offset` and a `compute_group` are for the caller to look at.
  *
  * @throws ProxyError STATEMENT
  */
@@ -155,14 +155,6 @@ export function checkJobProperties(list: PropertyList): void {
   const bytes = list.get('s3.max_batch_bytes');
   if (bytes !== undefined && !(Number(bytes) >= 100 * 2 ** 20 && Number(bytes) <= 10 * 2 ** 30)) {
     throw refuse(`s3.max_batch_bytes must be between 100 MB and 10 GB, but was ${bytes}`);
-  }
-  const group = list.get('compute_group');
-  if (group !== undefined) {
-    throw refuse(
-      isSet(group)
-        ? 'compute_group is only supported in cloud mode'
-        : 'compute_group cannot be empty',
-    );
   }
 }
 

@@ -24,6 +24,8 @@ export interface LoadOptions {
   readonly maxFilterRatio: number;
   /** Grows with every load of a table: what a sequence column gets, where the table has one. */
   readonly sequence: number;
+  /** Where the load runs, in a cluster that decouples compute from storage; absent: where the service account's loads do. */
+  readonly computeGroup?: string;
   /** The label was never sent: if Doris knows it, it is somebody else's. */
   readonly fresh?: boolean;
 }
@@ -41,7 +43,13 @@ export interface Target {
   /** Waits until the label's transaction has ended; `absent`: for now. @throws ProxyError TARGET_*. */
   settle(database: string, label: string, signal: AbortSignal): Promise<'loaded' | 'absent'>;
   /** Returns when nothing more can come under the label. @throws ProxyError TARGET_*. */
-  fence(database: string, table: string, label: string, signal: AbortSignal): Promise<void>;
+  fence(
+    database: string,
+    table: string,
+    label: string,
+    signal: AbortSignal,
+    computeGroup?: string,
+  ): Promise<void>;
   /** Empties a table; returns when that is visible. @throws ProxyError TARGET_*. */
   truncate(database: string, table: string): Promise<void>;
   /** Ids of the table's partitions, which TRUNCATE changes, and whether one is seen running. @throws ProxyError TARGET_*. */

@@ -73,7 +73,8 @@ async function close(
   { target, label, partitions }: TaskLoad,
   signal: AbortSignal,
 ): Promise<void> {
-  if (partitions === undefined) await context.target.fence(database, target, label, signal);
+  const group = context.job().jobProperties['compute_group'];
+  if (partitions === undefined) await context.target.fence(database, target, label, signal, group);
   else await settleEmptying(context, { database, target, partitions }, signal);
 }
 

@@ -25,6 +25,7 @@ export interface TaskEffect {
 
 /** `load.*` of the target properties; defaults that lose nothing: every bad row fails its load. */
 function loadOptions(job: Job, task: Task): LoadOptions {
+  const computeGroup = job.jobProperties['compute_group'];
   const strict = job.targetProperties['load.strict_mode'];
   return {
     strictMode: strict === undefined || strict.toLowerCase() === 'true',
@@ -33,6 +34,7 @@ function loadOptions(job: Job, task: Task): LoadOptions {
       0,
       Math.min(1, Number(job.targetProperties['load.max_filter_ratio'] ?? 0)),
     ),
+    ...(computeGroup === undefined ? {} : { computeGroup }),
     // The same number when a range is loaded again after a crash, a larger one for everything that is read later.
     sequence: task.sequence ?? task.id,
   };

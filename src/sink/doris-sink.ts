@@ -23,6 +23,8 @@ export interface LoadOptions {
    * late duplicate of an older load never beats a newer row (doris-target.md §2.3).
    */
   readonly sequence: number;
+  /** Where the load runs (`compute_group`); absent: where the account's loads do. */
+  readonly computeGroup?: string;
   /**
    * The label was never sent before this call. If Doris knows it all the same (a copied data directory, two proxies whose
    * numbers began in the same moment), believing it would skip the rows in silence.
@@ -185,8 +187,21 @@ export class DorisSink implements AsyncDisposable {
    *
    * @throws ProxyError as {@link settle}; then the label is still open.
    */
-  async fence(database: string, table: string, label: string, signal: AbortSignal): Promise<void> {
-    const nothing = { body: [], bytes: 0, rows: 0, strictMode: true, maxFilterRatio: 0 };
+  async fence(
+    database: string,
+    table: string,
+    label: string,
+    signal: AbortSignal,
+    computeGroup?: string,
+  ): Promise<void> {
+    const nothing = {
+      body: [],
+      bytes: 0,
+      rows: 0,
+      strictMode: true,
+      maxFilterRatio: 0,
+      ...(computeGroup === undefined ? {} : { computeGroup }),
+    };
     const timeoutS = this.#options.loadTimeoutS;
     const request: LoadRequest = { database, table, label, timeoutS, ...nothing };
     await this.#afterPrevious(nameOf(request), async () => {

@@ -44,6 +44,7 @@ export interface LoadRequest extends Lines {
   readonly strictMode: boolean;
   /** 0..1 */
   readonly maxFilterRatio: number;
+  readonly computeGroup?: string;
   /** Doris aborts the transaction after this time, in seconds. */
   readonly timeoutS: number;
 }
@@ -279,6 +280,10 @@ export class StreamLoadClient implements AsyncDisposable {
         load.sequence === undefined ? DELETE_SIGN : `${DELETE_SIGN},${SEQUENCE_COLUMN}`,
       ...(load.probe === true ? { two_phase_commit: 'true' } : {}),
       timeout: String(load.timeoutS),
+      // Releases before 4.0 know the second one (doris-target.md §1.5).
+      ...(load.computeGroup === undefined
+        ? {}
+        : { compute_group: load.computeGroup, cloud_cluster: load.computeGroup }),
       // Values carry no offset, but functions and defaults of the target may depend on the zone.
       timezone: '+00:00',
       // A table property may turn group commit on, which would take the label away.

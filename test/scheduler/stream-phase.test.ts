@@ -108,11 +108,12 @@ describe('the task that waits', () => {
   });
 
   test('a load that had to wait for its rows is newer than any number that was given meanwhile', async () => {
-    await create();
+    await create({ jobProperties: { compute_group: 'etl' } });
     const sequences: number[] = [];
     const load = target.load.bind(target);
     vi.spyOn(target, 'load').mockImplementation((...args) => {
       const [, , , options] = args as unknown as [string, unknown, string, LoadOptions];
+      expect(options.computeGroup).toBe('etl');
       sequences.push(options.sequence);
       return load(args[0], args[1], args[2]);
     });

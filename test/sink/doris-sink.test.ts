@@ -85,6 +85,17 @@ describe('a load', () => {
     expect(doris.received[0]!.path).toBe('/api/d%3Fb/a%20b%2F%C3%BC/_stream_load');
   });
 
+  test('runs in the compute group that it is given, and so does a fence', async () => {
+    await using sink = open();
+    await sink.load('db', linesOf(1), 'in', { ...OPTIONS, computeGroup: 'etl' }, never);
+    await sink.fence('db', 't', 'out', never, 'etl');
+    const group = { compute_group: 'etl', cloud_cluster: 'etl' };
+    for (const { headers } of [...doris.asked, ...doris.received]) {
+      expect(headers).toMatchObject(group);
+    }
+    expect(doris.received).toHaveLength(2);
+  });
+
   test('of the same table waits for the one before it', async () => {
     await using sink = open();
     const [one, two] = [linesOf(2, 1 << 20), linesOf(1)];
