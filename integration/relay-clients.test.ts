@@ -10,24 +10,25 @@ import { TLS_ARGS } from './support/tls-args.ts';
 
 /** Clients as they are, in front of real servers: whatever an application does is the same directly and through the proxy. */
 
-/** Each way of a driver at least once in front of one of the two servers, and TLS in front of both. */
+/** Each way of a driver at least once in front of one of the two servers, TLS in front of both, and values of 17 MB once for each driver. */
 const JDBC: Readonly<Record<'mysql' | 'mariadb', readonly Variant[]>> = {
   mysql: ['Connector/J 8', 'Connector/J 9', 'MariaDB Connector/J'].flatMap((client): Variant[] => {
-    const plain = `sslMode=${client.startsWith('MariaDB') ? 'disable' : 'DISABLED'}&allowPublicKeyRetrieval=true`;
-    const tls = client.startsWith('MariaDB') ? 'sslMode=trust' : 'sslMode=REQUIRED';
-    const rewriting = 'useServerPrepStmts=true&cachePrepStmts=true&rewriteBatchedStatements=true';
+    const [off, on] = client.startsWith('MariaDB')
+      ? ['disable', 'trust']
+      : ['DISABLED', 'REQUIRED'];
+    const plain = `sslMode=${off}&allowPublicKeyRetrieval=true`;
+    const large = client !== 'Connector/J 8';
     return [
       { client, options: `${plain}&useCursorFetch=true&defaultFetchSize=7&allowMultiQueries=true` },
-      { client, options: `${tls}&${rewriting}`, large: true },
-      { client, options: `${tls}&rewriteBatchedStatements=true&allowMultiQueries=true` },
+      { client, options: `${plain}&useServerPrepStmts=true&rewriteBatchedStatements=true`, large },
+      { client, options: `sslMode=${on}&useServerPrepStmts=true&cachePrepStmts=true` },
     ];
   }),
   mariadb: [
-    { client: 'Connector/J 8', options: 'sslMode=REQUIRED&useServerPrepStmts=true' },
+    { client: 'Connector/J 8', options: 'sslMode=REQUIRED&useServerPrepStmts=true', large: true },
     { client: 'Connector/J 9', options: 'rewriteBatchedStatements=true&allowMultiQueries=true' },
     { client: 'Connector/J 9', options: 'useCursorFetch=true&defaultFetchSize=7' },
-    { client: 'MariaDB Connector/J', options: 'useServerPrepStmts=true&cachePrepStmts=true' },
-    { client: 'MariaDB Connector/J', options: 'sslMode=trust&useBulkStmts=true', large: true },
+    { client: 'MariaDB Connector/J', options: 'sslMode=trust&useBulkStmts=true' },
   ],
 };
 

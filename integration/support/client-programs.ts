@@ -92,7 +92,7 @@ export async function runJava(
     if (file === undefined) return undefined;
     files.set(driver, file);
   }
-  const classes = await prepared('java', 'classes', async (sources, to) => {
+  const classes = await prepared('java', /\.java$/, 'classes', async (sources, to) => {
     await runChecked({ program: javac, args: ['-encoding', 'UTF-8', '-d', to, ...sources] });
   });
   // The quick compiler only: these programs end before the other one has paid for itself.
@@ -117,10 +117,10 @@ export async function runPython(
     );
   }
   const version = await runChecked({ program: python, args: ['--version'] });
-  const packages = await prepared('python', version, async (sources, to) => {
-    const requirements = sources.find((path) => path.endsWith('requirements.txt')) ?? '';
+  const packages = await prepared('python', /^requirements\.txt$/, version, async (sources, to) => {
     const how = ['-q', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:'];
-    const args = ['-m', 'pip', 'install', ...how, '--target', to, '-r', requirements];
+    const lists = sources.flatMap((path) => ['-r', path]);
+    const args = ['-m', 'pip', 'install', ...how, '--target', to, ...lists];
     await runChecked({ program: python, args });
   });
   const env = { PYTHONPATH: packages, PYTHONDONTWRITEBYTECODE: '1', PYTHONIOENCODING: 'utf-8' };
@@ -145,22 +145,23 @@ export async function runGo(
     );
     return undefined;
   }
-  const folder = await prepared('go', version, async (_sources, to) => {
+  const folder = await prepared('go', /\.(?:go|mod|sum)$/, version, async (_sources, to) => {
     const args = ['build', '-C', join(FOLDER, 'go'), '-o', join(to, 'clients'), '.'];
     await runChecked({ program: go, args }, 200_000);
   });
   return await runAll({ program: join(folder, 'clients'), args: [] }, runs);
 }
 
-/** What is made of a folder of `clients/`, once for each of its states and of the `tool`'s; a folder in the cache. */
+/** What is made of files of a folder of `clients/`, once for each of their states and of the `tool`'s; a folder in the cache. */
 async function prepared(
   name: string,
+  files: RegExp,
   tool: string,
   make: (sources: readonly string[], to: string) => Promise<void>,
 ): Promise<string> {
   const folder = join(FOLDER, name);
   const sources = readdirSync(folder)
-    .filter((file) => file !== '__pycache__')
+    .filter((file) => files.test(file))
     .toSorted()
     .map((file) => join(folder, file));
   const hash = createHash('sha256').update(tool);

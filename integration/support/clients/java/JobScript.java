@@ -1,12 +1,18 @@
+import java.io.StringReader;
+import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
+import java.sql.Date;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.sql.Timestamp;
+import java.sql.Types;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /** The life of a job. It takes a folder with `create.sql` and `alter.sql` for a job that is called `by_client`. */
@@ -38,6 +44,8 @@ final class JobScript implements Clients.Case {
       live();
       awaitTask();
       read();
+      values();
+      tools();
       if (client.has("allowMultiQueries")) several();
       batch();
       update("DROP JOB WHERE jobName = 'by_client'");
@@ -51,10 +59,10 @@ final class JobScript implements Clients.Case {
       client.say("columns", Clients.columns(query.getMetaData(), false));
       awaitStatus(query, "RUNNING");
       client.attempt("alter refused", () -> update(alter));
-      update(PAUSE);
+      prepared(PAUSE);
       client.say("paused", status(query));
-      update(alter);
-      update(RESUME);
+      prepared(alter);
+      prepared(RESUME);
       awaitStatus(query, "RUNNING");
     }
   }
@@ -96,6 +104,62 @@ final class JobScript implements Clients.Case {
     }
   }
 
+  /** A row in the types that an application wants, and parameters of every type that JDBC has. */
+  private void values() throws SQLException {
+    String sql = "select * from " + JOBS + " where Name = ? and CreateTime > ? and CreateTime < ? and SucceedTaskCount >= ? and Comment <> ?"
+        + " and Id > ? and FailedTaskCount < ? and Definer like ? and (Status = ? or Status = ?)";
+    try (PreparedStatement query = connection.prepareStatement(sql, ResultSet.TYPE_SCROLL_INSENSITIVE, ResultSet.CONCUR_READ_ONLY)) {
+      // In a text a driver writes what comes from a stream as a hexadecimal literal, which is not for a text's column.
+      if (client.has("useServerPrepStmts")) query.setCharacterStream(1, new StringReader("by_client"), 9);
+      else query.setString(1, "by_client");
+      query.setDate(2, Date.valueOf("2020-01-02"));
+      query.setTimestamp(3, Timestamp.valueOf("2199-12-31 23:59:59.123456"));
+      query.setBoolean(4, true);
+      query.setString(5, "ü€😀");
+      query.setBigDecimal(6, new BigDecimal("1.5"));
+      query.setShort(7, (short) 1000);
+      query.setNString(8, "r__t");
+      query.setNull(9, Types.VARCHAR);
+      query.setObject(10, "RUNNING");
+      try (ResultSet rows = query.executeQuery()) {
+        rows.last();
+        client.say("values", rows.getRow(), rows.getLong("id") > 0, rows.getTimestamp("CreateTime").getTime() > 0,
+            rows.getInt("FailedTaskCount"), rows.getObject("Status").getClass(), rows.getString("comment").isEmpty());
+      }
+    }
+    try (Statement limited = connection.createStatement()) {
+      limited.setMaxRows(1);
+      limited.setQueryTimeout(30);
+      client.say("limited", Clients.rows(limited.executeQuery("select k.JobName from " + TASKS + " k, " + TASKS + " l")));
+    }
+    client.say("limit is gone", Clients.rows(connection.createStatement().executeQuery("select 1 from " + JOBS + " union all select 2")));
+  }
+
+  /** What tools make of a query before they send it. */
+  private void tools() throws SQLException {
+    String[] queries = {
+      "/* ApplicationName=DBeaver 24.2.0 - SQLEditor <Script.sql> */ select Name, Status from " + JOBS + "\nLIMIT 0, 200",
+      "-- Metabase:: userID: 1 queryType: native queryHash: 0f\nselect Name, Status from " + JOBS,
+      "SELECT * FROM (select Name, Status from " + JOBS + ") AS virtual_table LIMIT 1001",
+      "SELECT `Status` AS `Status`, count(*) AS `count` FROM (select * from " + JOBS + "\n) AS `virtual_table` GROUP BY `Status` ORDER BY `count` DESC LIMIT 1000;",
+      "select `_`.`Name`, `_`.`Status` from (" + "select * from " + JOBS + ") `_` where `_`.`Status` = 'RUNNING' limit 4096",
+      "SELECT * FROM (select Name, Status from " + JOBS + ") T WHERE 1 = 0",
+    };
+    List<String> seen = new ArrayList<>();
+    for (String sql : queries) {
+      try (Statement statement = connection.createStatement(); ResultSet rows = statement.executeQuery(sql)) {
+        seen.add(Clients.columns(rows.getMetaData(), false) + " " + String.join(";", Clients.rows(rows)));
+      }
+    }
+    client.say("tools", seen.toArray());
+  }
+
+  private void prepared(String sql) throws SQLException {
+    try (PreparedStatement statement = connection.prepareStatement(sql, Statement.RETURN_GENERATED_KEYS)) {
+      statement.execute();
+    }
+  }
+
   private void several() throws SQLException {
     List<String> seen = new ArrayList<>();
     try (Statement statement = connection.createStatement()) {
@@ -112,15 +176,13 @@ final class JobScript implements Clients.Case {
   }
 
   private void batch() throws SQLException {
-    int sum = 0;
     try (Statement statement = connection.createStatement()) {
       for (int i = 0; i < 3; i++) {
         statement.addBatch(PAUSE);
         statement.addBatch(RESUME);
       }
-      for (int count : statement.executeBatch()) sum += Math.abs(count) + 1;
+      client.say("batch", Arrays.toString(statement.executeBatch()));
     }
-    client.say("batch", sum);
   }
 
   private void update(String sql) throws SQLException {

@@ -147,9 +147,12 @@ final class RelayScript implements Clients.Case {
     client.say("batch read", query("select count(*), count(s), min(id), max(id) from batch"));
     // Five statements are the fewest that rewriteBatchedStatements joins into one packet.
     try (Statement statement = connection.createStatement()) {
-      for (int i = 0; i < 6; i++) statement.addBatch("update batch set s = 'updated' where id = " + i);
-      if (!doris) client.say("batch of texts", Arrays.toString(statement.executeBatch()));
+      for (int i = 0; i < 6; i++) {
+        statement.addBatch(doris ? "insert into batch values (" + (100 + i) + ", 'text')" : "update batch set s = 'updated' where id = " + i);
+      }
+      client.say("batch of texts", Arrays.toString(statement.executeBatch()));
     }
+    client.say("batch of texts read", query("select count(*), min(s), max(s) from batch"));
   }
 
   /** With `useCursorFetch` or a fetch size the rows come in several answers, or are read while they arrive. */
@@ -255,7 +258,7 @@ final class RelayScript implements Clients.Case {
 
   /** Longer than a packet can be, if large. */
   private void large() throws Exception {
-    int length = client.argument.endsWith("large") ? 20_000_000 : 100_000;
+    int length = client.argument.endsWith("large") ? 17_000_000 : 100_000;
     try (PreparedStatement statement = connection.prepareStatement("select repeat(?, " + length + ") as big")) {
       statement.setString(1, "x");
       try (ResultSet rows = statement.executeQuery()) {
