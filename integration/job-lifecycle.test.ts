@@ -122,6 +122,40 @@ describe.runIf(available('mariadb'))('the life of a job', () => {
     );
   });
 
+  test('max_interval gathers changes; the task that waits for them is shown, and cancelled by PAUSE', async () => {
+    const wish = { name: 'patient', database: 'shop', tables: 't', target: 'target' };
+    const statement = createMysqlJob(source, wish);
+    await client.query(
+      statement.replace('ON STREAMING', 'ON STREAMING PROPERTIES ("max_interval" = "2s")'),
+    );
+    await sameRows(source, client, T);
+    const { Id: id = '', ...before } = await waitForJob(client, 'patient', isStatus('RUNNING'));
+    await expect.poll(async () => (await taskRows(client, id))[0]?.['Status']).toBe('PENDING');
+    const [waiting] = await taskRows(client, id);
+    expect(waiting).toMatchObject({ StartTime: '\\N', RunningOffset: '\\N', ErrorMsg: '\\N' });
+    await source.query(
+      "INSERT INTO shop.t VALUES (3, 'three'); DO SLEEP(0.7); INSERT INTO shop.t VALUES (4, 'four')",
+    );
+    await sameRows(source, client, T);
+    // Both came in one load, by the task that had waited.
+    await waitForJob(
+      client,
+      'patient',
+      (row) => Number(row['SucceedTaskCount']) === Number(before['SucceedTaskCount']) + 1,
+    );
+    expect((await taskRows(client, id)).slice(0, 2)).toMatchObject([
+      { Status: 'PENDING' },
+      { Status: 'SUCCESS', TaskId: waiting?.['TaskId'], CreateTime: waiting?.['CreateTime'] },
+    ]);
+    await client.query("PAUSE JOB WHERE jobName = 'patient'");
+    expect((await taskRows(client, id))[0]).toMatchObject({
+      Status: 'CANCELED',
+      ErrorMsg: 'task cancelled',
+      FinishTime: '\\N',
+    });
+    expect(await jobRow(client, 'patient')).toMatchObject({ CanceledTaskCount: '1' });
+  });
+
   test('ALTER changes a paused job only, and what it changes is used', async () => {
     await source.query(
       "CREATE OR REPLACE USER reader@'%' IDENTIFIED BY 'first'; GRANT ALL ON *.* TO reader@'%'",
