@@ -115,30 +115,36 @@ const KEYS = `
  * a partition logs by its own identity, its leaves.
  */
 const TABLES = `
-  WITH keys AS (${KEYS})
-  SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind,
-         c.relpersistence <> 'p' AS unlogged,
-         has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
-         pg_has_role(c.relowner, 'USAGE') AS owned, row_security_active(c.oid) AS filtered,
-         COALESCE(k.deferrable, false) AS key_deferrable, k.columns AS key,
-         CASE WHEN NOT k.is_primary THEN k.name END AS key_index, leaf.lacks
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN keys k ON k.relation = c.oid
-  CROSS JOIN LATERAL (
-    SELECT COALESCE(jsonb_agg(jsonb_build_object('relation', l.oid::regclass::text, 'index', (
+  WITH RECURSIVE keys AS MATERIALIZED (${KEYS}),
+  tables AS (
+    SELECT c.oid, n.oid AS namespace, n.nspname, c.relname, c.relkind, c.relpersistence, c.relowner
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  ),
+  tree(root, oid) AS (
+    SELECT t.oid, t.oid FROM tables t
+    UNION ALL
+    SELECT t.root, i.inhrelid FROM tree t JOIN pg_class p ON p.oid = t.oid AND p.relkind = 'p' JOIN pg_inherits i ON i.inhparent = t.oid
+  ),
+  lacking AS (
+    SELECT t.root, jsonb_agg(jsonb_build_object('relation', l.oid::regclass::text, 'index', (
              SELECT quote_ident(x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
              WHERE i.indrelid = l.oid AND ${INDEX_IS_KEY} AND i.indimmediate AND ${INDEX_COLUMNS} = k.columns
-             ORDER BY x.relname LIMIT 1)) ORDER BY l.oid), '[]') AS lacks
-    FROM pg_class l
-    WHERE (l.oid = c.oid
-           OR c.relkind = 'p' AND l.relkind = 'r' AND l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
-      AND l.relreplident <> 'f' AND NOT EXISTS (
-        SELECT FROM pg_index i
-        WHERE i.indrelid = l.oid AND ${INDEX_COLUMNS} @> k.columns
-          AND CASE l.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END)
-  ) leaf
-  WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+             ORDER BY x.relname LIMIT 1)) ORDER BY l.oid) AS lacks
+    FROM tree t JOIN pg_class l ON l.oid = t.oid JOIN keys k ON k.relation = t.root
+    WHERE (l.oid = t.root OR l.relkind = 'r') AND l.relreplident <> 'f' AND NOT EXISTS (
+      SELECT FROM pg_index i
+      WHERE i.indrelid = l.oid AND CASE l.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident END
+        AND ${INDEX_COLUMNS} @> k.columns)
+    GROUP BY t.root
+  )
+  SELECT c.oid::int8 AS oid, c.nspname AS schema, c.relname AS name, c.relkind AS kind,
+         c.relpersistence <> 'p' AS unlogged,
+         has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.namespace, 'USAGE') AS readable,
+         pg_has_role(c.relowner, 'USAGE') AS owned, row_security_active(c.oid) AS filtered,
+         COALESCE(k.deferrable, false) AS key_deferrable, k.columns AS key,
+         CASE WHEN NOT k.is_primary THEN k.name END AS key_index, COALESCE(l.lacks, '[]') AS lacks
+  FROM tables c LEFT JOIN keys k ON k.relation = c.oid LEFT JOIN lacking l ON l.root = c.oid
   ORDER BY c.relname`;
 
 /** By the table's oid: the columns of each index that is, or could be, its key. */
