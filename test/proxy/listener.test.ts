@@ -213,6 +213,24 @@ describe('strangers', () => {
   });
 });
 
+test('44: whoever is logged in may be silent for as long as the FE lets him', async () => {
+  await using frontend = await RawFrontend.open({ answer: echo(NEW) });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval'] });
+  try {
+    await using listener = await listen([frontend.address]);
+    using client = await RawClient.login(listener.address);
+    vi.advanceTimersByTime(8 * 3_600_000 + 1);
+    client.command(3, 'select 1');
+    expect(await client.answer()).toEqual(['1']);
+    using stranger = await RawClient.connect(listener.address);
+    await stranger.packets(1);
+    vi.advanceTimersByTime(10_001);
+    expect(await stranger.packet()).toBeUndefined();
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 describe('one side dies', () => {
   test('the client: the FE connection is closed at once, in the middle of an answer too', async () => {
     const rows = Buffer.alloc(50_000_000, 1);
