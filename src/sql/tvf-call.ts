@@ -59,7 +59,9 @@ export interface QueryText {
   readonly calls: readonly TvfCall[];
 }
 
-const QUERY_VERBS = new Set(['SELECT', 'WITH', 'EXPLAIN', 'DESC', 'DESCRIBE', 'INSERT', 'CREATE']);
+const QUERY_VERBS = new Set(
+  'SELECT WITH EXPLAIN DESC DESCRIBE INSERT UPDATE DELETE CREATE'.split(' '),
+);
 
 /**
  * The calls in a query that ask for insert jobs, in their order. Empty when the statement is none of the kinds that may be
@@ -97,8 +99,11 @@ function readCall(tokens: readonly Token[], at: number): TvfCall | undefined {
   const mayBeTable =
     isWord(before, 'FROM') ||
     isWord(before, 'JOIN') ||
+    isWord(before, 'USING') ||
     isPunctuation(before, ',') ||
-    isPunctuation(before, '(');
+    isPunctuation(before, '(') ||
+    // `JOIN [shuffle] jobs(…)`
+    isPunctuation(before, ']');
   const name = mayBeTable ? insertCall(tokens, at) : undefined;
   return name && { name, from: at, to: at + CALL_TOKENS };
 }

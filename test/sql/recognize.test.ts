@@ -39,6 +39,9 @@ describe('statements of ours', () => {
     ['DESC FUNCTION jobs("type"="insert")', 'describe'],
     ["describe function TASKS('type'=insert);", 'describe'],
     ['insert into t select Id from jobs("type"="insert")', 'query'],
+    ['delete from t using jobs("type"="insert") j where j.Id = t.id', 'query'],
+    ['update t set v = 1 where id in (select Id from jobs("type"="insert"))', 'query'],
+    ['select * from t join [shuffle] jobs("type"="insert") j on j.Id = t.id', 'query'],
     ['create table t as select Id from jobs("type"="insert")', 'query'],
     ['select * from x join jobs("type"="mv") join tasks("type"="insert")', 'query'],
   ])('%j', (sql, expected) => {
