@@ -167,6 +167,30 @@ truncate table names;
     expect(expectEqual(seen)[0]).toEqual([{ c: 3 }]);
   });
 
+  test('23: however a statement of ours is written, it is ours', async () => {
+    await world.run(create('written'));
+    const { client } = world.it;
+    const forms = [
+      "PAUSE JOB WHERE jobname = 'written' ;",
+      "/* from a tool */ -- and a line\n# another\n resume\tjob\r\nwhere JobName='written';; -- done",
+      'pause job where jobname = written\0',
+      '\uFEFFReSuMe JoB wHeRe JOBNAME = "written"',
+      "/*+ hint */ pause/**/job where jobname = 'written' # done",
+      "  resume   job where jobname = 'written'  ",
+    ];
+    for (const [i, form] of forms.entries()) {
+      await client.query(form);
+      const query = [
+        `(select Status from ${JOBS} where Name = 'written')`,
+        `/* Metabase:: userID: 1 */ SELECT status FROM JOBS ( 'type' = insert ) j WHERE name = 'written';`,
+      ][i % 2];
+      const [rows] = await client.query<RowDataPacket[]>(query ?? '');
+      const status: unknown = Object.values(rows[0] ?? {})[0];
+      if (i % 2 === 0) expect(status).toBe('PAUSED');
+      else expect(['PENDING', 'RUNNING']).toContain(status);
+    }
+  });
+
   test("30: after CHANGE_USER rights are the new user's, after RESET_CONNECTION ours are forgotten", async () => {
     await world.run(create('guarded'));
     const connection = await world.it.proxy.connect({ user: 'loader', password: 'secret' });

@@ -7,33 +7,38 @@ export interface Recording {
   readonly toClient: Buffer[];
 }
 
-/** A plain TCP relay that keeps what passes, for comparing both sides of the proxy byte by byte. */
+/** A plain TCP relay that keeps what passes, for comparing both sides of the proxy byte by byte; it may pass it on in small pieces. */
 export class WireTap implements AsyncDisposable {
   readonly recordings: Recording[] = [];
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
 
-  private constructor(target: number) {
-    this.#server = net.createServer((client) => {
+  private constructor(target: number, pieces: (() => number) | undefined) {
+    this.#server = net.createServer({ noDelay: true }, (client) => {
       const recording: Recording = { toServer: [], toClient: [] };
       this.recordings.push(recording);
-      const server = net.connect({ host: '127.0.0.1', port: target });
+      const server = net.connect({ host: '127.0.0.1', port: target, noDelay: true });
       for (const [from, to, kept] of [
         [client, server, recording.toServer],
         [server, client, recording.toClient],
       ] as const) {
         this.#sockets.add(from);
+        let passed = Promise.resolve();
         from.on('data', (chunk: Buffer) => {
           kept.push(Buffer.from(chunk));
-          to.write(chunk);
+          if (pieces === undefined) to.write(chunk);
+          else passed = passed.then(() => inPieces(to, chunk, pieces));
         });
-        from.on('close', () => to.destroySoon()).on('error', () => undefined);
+        from
+          .on('close', () => void passed.then(() => to.destroySoon()))
+          .on('error', () => undefined);
       }
     });
   }
 
-  static async open(target: number): Promise<WireTap> {
-    const tap = new WireTap(target);
+  /** @param pieces gives the length of each next piece, at least 1. Without it bytes are passed on as they come. */
+  static async open(target: number, pieces?: () => number): Promise<WireTap> {
+    const tap = new WireTap(target, pieces);
     tap.#server.listen(0, '127.0.0.1');
     await once(tap.#server, 'listening');
     return tap;
@@ -47,5 +52,15 @@ export class WireTap implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
     await once(this.#server, 'close');
+  }
+}
+
+async function inPieces(to: net.Socket, chunk: Buffer, length: () => number): Promise<void> {
+  for (let at = 0; at < chunk.length;) {
+    const end = at + length();
+    to.write(chunk.subarray(at, end));
+    at = end;
+    // A turn for each: what is written in one is sent in one.
+    await new Promise(setImmediate);
   }
 }
