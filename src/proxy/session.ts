@@ -41,8 +41,10 @@ export class Session {
   readonly #ends: ClientEnds;
   readonly #options: SessionOptions;
   readonly #log: Logger;
-  readonly #abort = new AbortController();
-  readonly #loginTimer: NodeJS.Timeout;
+  /** Until the greeting is with the client. */
+  #opening: AbortController | undefined;
+  /** Until the login has ended. */
+  #loginTimer: NodeJS.Timeout | undefined;
   readonly #walker = new ResponseWalker();
   readonly #statements = new OwnStatements();
   readonly #router: RequestRouter;
@@ -84,7 +86,9 @@ export class Session {
       this.#log.info('login took too long');
       this.destroy();
     }, options.loginTimeoutMs);
-    void this.#open();
+    const opening = new AbortController();
+    this.#opening = opening;
+    void this.#open(opening.signal);
   }
 
   /** Closes as soon as the client waits for no answer and has no transaction open. */
@@ -103,11 +107,11 @@ export class Session {
 
   // --- opening ---
 
-  async #open(): Promise<void> {
+  async #open(signal: AbortSignal): Promise<void> {
     try {
-      const signal = this.#abort.signal;
       const opened = await openSession(this.#client, this.#ends, this.#options, signal);
       if (this.#closed) return;
+      this.#opening = undefined;
       if (opened.client !== this.#client) this.#watch(opened.client);
       this.#client = opened.client;
       if ('goodbye' in opened) this.#sayGoodbye(opened.goodbye);
@@ -250,7 +254,10 @@ export class Session {
 
   /** No answer is outstanding. */
   #answered(): void {
-    if (this.#walker.authenticated) clearTimeout(this.#loginTimer);
+    if (this.#loginTimer !== undefined && this.#walker.authenticated) {
+      clearTimeout(this.#loginTimer);
+      this.#loginTimer = undefined;
+    }
     if (this.#own && !this.#running && this.#walker.idle) void this.#runOwn(this.#own);
     if (this.#draining) this.#closeIfDrained();
   }
@@ -381,9 +388,9 @@ export class Session {
   /** Lets go of everything but the client's socket. */
   #end(): void {
     clearTimeout(this.#loginTimer);
-    this.#abort.abort();
+    this.#opening?.abort();
     this.#adapter?.wipe();
-    this.#dialogue.fail(this.#frontendLost());
+    if (this.#dialogue.open) this.#dialogue.fail(this.#frontendLost());
     if (this.#frontend) closeFrontend(this.#frontend.socket);
     if (this.#relay) this.#relay.client.onBytes = () => true;
   }

@@ -13,9 +13,9 @@ export interface Packet {
   readonly payload: Buffer;
 }
 
-/** Payload length of the packet whose header starts at `at`. */
+/** Payload length of the packet whose header starts at `at`, of which at least three bytes are there. */
 export function payloadLength(bytes: Buffer, at: number): number {
-  return bytes.readUIntLE(at, 3);
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
 }
 
 /** What the other side sent cannot be the MySQL protocol; the connection must end. */

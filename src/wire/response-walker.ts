@@ -2,7 +2,7 @@
  * Follows the FE's bytes to the client by their packet headers only, to know when an answer is complete
  * (wire.md §2.4). It keeps no row and copies nothing but heads of packets that a read cut in two.
  */
-import { HEADER_BYTES, PAYLOAD_MAX } from './packet.ts';
+import { HEADER_BYTES, payloadLength, PAYLOAD_MAX } from './packet.ts';
 import { Status } from './resultset.ts';
 
 /** What kind of answer a command has. */
@@ -43,6 +43,11 @@ function lenencBytes(first: number): number {
   return first === 0xfe ? 9 : 1;
 }
 
+/** As `readUInt16LE`, which is called for every answer, without what it checks. */
+function uint16(bytes: Buffer, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8);
+}
+
 /** Where the status flags of an OK payload at `at` are, whichever of its two headers it has. */
 export function okStatusAt(bytes: Buffer, at: number, length: number): number | undefined {
   let flags = at + 1;
@@ -53,7 +58,7 @@ export function okStatusAt(bytes: Buffer, at: number, length: number): number | 
 
 function okStatus(bytes: Buffer, at: number, length: number): number {
   const flags = okStatusAt(bytes, at, length);
-  return flags === undefined ? 0 : bytes.readUInt16LE(flags);
+  return flags === undefined ? 0 : uint16(bytes, flags);
 }
 
 export class ResponseWalker {
@@ -145,7 +150,7 @@ export class ResponseWalker {
   #walk(bytes: Buffer, from: number): number {
     let at = from;
     while (bytes.length - at >= HEADER_BYTES) {
-      const length = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+      const length = payloadLength(bytes, at);
       const seen = bytes.length - at - HEADER_BYTES;
       if (seen < Math.min(length, HEAD_MAX)) break;
       this.#packet(bytes, at + HEADER_BYTES, length, bytes[at + 3]!);
@@ -167,14 +172,14 @@ export class ResponseWalker {
   #completeHead(bytes: Buffer, from: number): number {
     let at = from;
     while (at < bytes.length) {
-      const length = this.#headBytes < HEADER_BYTES ? 0 : this.#head.readUIntLE(0, 3);
+      const length = this.#headBytes < HEADER_BYTES ? 0 : payloadLength(this.#head, 0);
       const wanted = HEADER_BYTES + Math.min(length, HEAD_MAX);
       const n = Math.min(wanted - this.#headBytes, bytes.length - at);
       bytes.copy(this.#head, this.#headBytes, at, at + n);
       this.#headBytes += n;
       at += n;
       if (this.#headBytes < HEADER_BYTES) return at;
-      const whole = this.#head.readUIntLE(0, 3);
+      const whole = payloadLength(this.#head, 0);
       if (this.#headBytes >= HEADER_BYTES + Math.min(whole, HEAD_MAX)) {
         const inHead = this.#headBytes - HEADER_BYTES;
         this.#headBytes = 0;
@@ -285,7 +290,7 @@ export class ResponseWalker {
       this.replied(this.#lastSequence);
     } else {
       const counted = first < 0xfb || (first === 0xfc && length >= 3);
-      this.#left = first === 0xfc && counted ? bytes.readUInt16LE(at + 1) : first;
+      this.#left = first === 0xfc && counted ? uint16(bytes, at + 1) : first;
       if (this.#left <= 0 || !counted) this.lost = `column count ${first}`;
       this.#state = 'definitions';
     }
@@ -296,8 +301,8 @@ export class ResponseWalker {
       this.#done();
       return;
     }
-    this.#columns = bytes.readUInt16LE(at + 5);
-    this.#left = bytes.readUInt16LE(at + 7);
+    this.#columns = uint16(bytes, at + 5);
+    this.#left = uint16(bytes, at + 7);
     if (this.#left > 0) this.#state = 'prepare-parameters';
     else this.#nextPreparePart();
   }
@@ -329,7 +334,7 @@ export class ResponseWalker {
       return;
     }
     if (length < 5) return;
-    this.status = bytes.readUInt16LE(at + 3);
+    this.status = uint16(bytes, at + 3);
     // An opened cursor: its rows come with COM_STMT_FETCH.
     if ((this.status & Status.CURSOR_EXISTS) !== 0) this.#endResult(this.status);
   }
@@ -340,7 +345,7 @@ export class ResponseWalker {
     } else if (first === 0xfe && length < 9) {
       // EOF has its flags last, the OK that replaces it (7 bytes or more) in front of the warnings.
       if (length > 5) this.#endResult(okStatus(bytes, at, length));
-      else this.#endResult(length === 5 ? bytes.readUInt16LE(at + 3) : 0);
+      else this.#endResult(length === 5 ? uint16(bytes, at + 3) : 0);
     } else if (first === 0xfe && this.deprecateEof && length < PAYLOAD_MAX) {
       this.#endResult(okStatus(bytes, at, length));
     }
