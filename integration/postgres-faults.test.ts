@@ -2,9 +2,17 @@ import { describe, expect, test } from 'vitest';
 import type { ProxyError } from '../src/model/error.ts';
 import type { Position } from '../src/model/offset.ts';
 import { PostgresSource } from '../src/source/postgres/postgres-source.ts';
+import { WalReader } from '../src/source/postgres/wal-reader.ts';
 import { startPostgres } from './servers.ts';
-import { ALL, failure, POSTGRES_VERSIONS, PostgresFixture } from './support/postgres-fixture.ts';
+import {
+  ALL,
+  failure,
+  lsnOf,
+  POSTGRES_VERSIONS,
+  PostgresFixture,
+} from './support/postgres-fixture.ts';
 import { Replica } from './support/postgres-replica.ts';
+import { SilentRelay } from './support/silent-relay.ts';
 
 describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
   const fixture = new PostgresFixture(version);
@@ -236,6 +244,45 @@ describe.each(POSTGRES_VERSIONS)('Postgres %i', (version) => {
       await admin.release();
     },
   );
+
+  test.runIf(fixture.here)('a server that says nothing is given up', async () => {
+    await fixture.schema('silent', 'CREATE TABLE t (id int PRIMARY KEY)');
+    await using source = await fixture.open('silent');
+    await source.preflight(ALL);
+    const from = lsnOf(await source.safePosition());
+    await using relay = await SilentRelay.open(fixture.server.port);
+    const { host, user, password, database } = fixture.server;
+    const slot = `doris_cdc_${fixture.job}`;
+    await using reader = await WalReader.open({
+      target: { host, port: relay.port, user, password, database, applicationName: 'silent' },
+      slot,
+      publication: `doris_pub_${fixture.job}`,
+      from,
+      senderTimeoutMs: 300,
+      silenceMs: 600,
+    });
+    const { signal } = new AbortController();
+    // An idle server is no silent one: it answers to be asked.
+    for (const until = Date.now() + 1_000; Date.now() < until;) {
+      await reader.wait(100, signal);
+      while (reader.queue.peek()) reader.advance();
+    }
+    relay.silence();
+    const error = await failure(
+      (async () => {
+        for (;;) {
+          await reader.wait(5_000, signal);
+          while (reader.queue.peek()) reader.advance();
+        }
+      })(),
+    );
+    expect([error.code, error.message]).toEqual([
+      'SOURCE_UNREACHABLE',
+      expect.stringContaining(`the replication stream of slot ${slot} ended: no message for`),
+    ]);
+    await reader[Symbol.asyncDispose]();
+    await source.release();
+  });
 
   test.runIf(fixture.here)('wal_level below logical, and a slot that lost its WAL', async () => {
     await using own = await startPostgres({ version, options: ['--wal_level=replica'] });

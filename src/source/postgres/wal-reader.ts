@@ -40,6 +40,8 @@ export interface WalReaderOptions {
   readonly senderTimeoutMs: number;
   /** What is durable, where that is less than `from`. */
   readonly confirmed?: bigint;
+  /** How long the server may say nothing, {@link SILENCE_MS_MAX} unless a test has no time for that. */
+  readonly silenceMs?: number;
 }
 
 /**
@@ -222,8 +224,9 @@ export class WalReader implements AsyncDisposable {
 
   #tick(): void {
     if (this.#inflow?.full === true) this.#heardAt = Date.now();
-    else if (Date.now() - this.#heardAt > SILENCE_MS_MAX) {
-      this.#fail(new Error(`no message for ${SILENCE_MS_MAX / 1000} s`));
+    else if (Date.now() - this.#heardAt > (this.#options.silenceMs ?? SILENCE_MS_MAX)) {
+      const seconds = Math.round((Date.now() - this.#heardAt) / 1000);
+      this.#fail(new Error(`no message for ${seconds} s`));
       return;
     }
     this.#sendStatus(true);
