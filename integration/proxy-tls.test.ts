@@ -7,7 +7,7 @@ import { available, mariadbCli, mysqlCli, startMysql } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { pythonWith } from './support/programs.ts';
 import { run } from './support/server-process.ts';
-import { TestRelay } from './support/test-relay.ts';
+import { type CliResult, TestRelay } from './support/test-relay.ts';
 
 /** The checklist of wire.md §6, the lines about TLS: MySQL 9.7 as the FE, with and without. */
 
@@ -50,6 +50,8 @@ describe.runIf(available('mysql'))('TLS', () => {
   ])(
     '3, 4, 5: caching_sha2_password, client %s, FE %s: full login, then fast',
     async (_c, fe, options, cipher) => {
+      // A server without TLS has nothing to say to who demands it: only the proxy makes that possible.
+      const canBeDirect = options !== TLS || fe === 'TLS';
       const [server, relay] = fe === 'TLS' ? [secure, relays.secure] : [plain, relays.plain];
       await server.query('flush privileges'); // forgets the passwords: the next login is a full one
       const args = [
@@ -58,18 +60,35 @@ describe.runIf(available('mysql'))('TLS', () => {
         '-e',
         "select current_user(); show session status like 'Ssl_version'",
       ];
+      const said: CliResult[] = [];
       for (const _ of ['full', 'fast']) {
         const result = await mysqlCli([...login(relay.port), ...args]);
         expect(result).toMatchObject({ code: 0 });
         expect(result.stdout).toMatch(new RegExp(`^root@%\nSsl_version\t${cipher}`));
         if (cipher === '') expect(result.stdout.trim()).toMatch(/Ssl_version$/);
+        said.push(result);
       }
       await server.query('flush privileges');
-      const wrong = ['-h127.0.0.1', `-P${relay.port}`, '-uroot', '-pwrong'];
-      const refused = await mysqlCli([...wrong, ...args]);
+      const wrong = ['-h127.0.0.1', '-uroot', '-pwrong', ...args];
+      const refused = await mysqlCli([`-P${relay.port}`, ...wrong]);
       expect(refused.stderr).toContain('ERROR 1045 (28000): Access denied');
+      if (canBeDirect) {
+        expect(await mysqlCli([...login(server.port), ...args])).toEqual(said[0]);
+        expect(await mysqlCli([`-P${server.port}`, ...wrong])).toEqual(refused);
+      }
     },
   );
+
+  test('8: TLS that neither end has is refused to who demands it, and not missed by who prefers it', async () => {
+    await using relay = await TestRelay.open(plain.port);
+    for (const mode of ['REQUIRED', 'PREFERRED']) {
+      const args = [`--ssl-mode=${mode}`, '--get-server-public-key', '-N', '-e', 'select 1'];
+      const direct = await mysqlCli([...login(plain.port), ...args]);
+      expect(await mysqlCli([...login(relay.port), ...args])).toEqual(direct);
+      expect(direct.code).toBe(mode === 'REQUIRED' ? 1 : 0);
+      if (mode === 'REQUIRED') expect(direct.stderr).toContain('ERROR 2026 (HY000)');
+    }
+  });
 
   test.each(['plain', 'secure'] as const)(
     '6: clients that are strict about sequence ids, FE %s',
@@ -81,6 +100,10 @@ describe.runIf(available('mysql'))('TLS', () => {
       const cli = ['--ssl', '--skip-ssl-verify-server-cert', '-N', '-e', 'select current_user()'];
       const first = await mariadbCli(['-h127.0.0.1', `-P${port}`, '-ustrict', '-psecret', ...cli]);
       expect(first).toMatchObject({ code: 0, stdout: 'strict@%\n' });
+      if (which === 'secure') {
+        const at = ['-h127.0.0.1', `-P${server.port}`, '-ustrict', '-psecret'];
+        expect(await mariadbCli([...at, ...cli])).toEqual(first);
+      }
       if (python === undefined) console.error('SKIPPED: PyMySQL over TLS, it is not installed');
       else {
         await server.query('flush privileges');
