@@ -1,3 +1,4 @@
+import { setImmediate as othersFirst } from 'node:timers/promises';
 import type { BatchPart, Caller, OwnStatement, Reply } from '../command/commands.ts';
 import { FrontendError } from '../command/commands.ts';
 import { ProxyError } from '../model/error.ts';
@@ -11,6 +12,7 @@ import {
   encodeOk,
   encodePrepared,
   encodeTable,
+  encodeLongTable,
   readError,
 } from '../wire/resultset.ts';
 import type { Dialect } from '../wire/resultset.ts';
@@ -75,6 +77,9 @@ export interface AnswerContext {
   /** Bytes of an answer that is not complete yet. */
   send(bytes: Buffer): void;
 }
+
+/** A table with as many rows is encoded in pieces, so that nobody else's packets wait for it. */
+const LONG_ROWS = 500;
 
 type OwnReply = Exclude<Reply, { kind: 'rewritten' }>;
 
@@ -155,7 +160,7 @@ export class OwnStatements {
         const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(reply.sql)]);
         return { frontend: encodePacket(0, query) };
       }
-      return { client: encodeReply(reply, context.dialect, 'text') };
+      return { client: await encodeReply(reply, context.dialect, 'text') };
     }
     if (statement) {
       const described = await statement.describe?.(context.caller);
@@ -211,7 +216,8 @@ export class OwnStatements {
       const answered = reply.kind === 'rewritten' ? await askFor(reply.sql, context) : reply;
       const marksCursor = context.marksCursor && ((payload[5] ?? 0) & CURSOR_TYPE_READ_ONLY) !== 0;
       const { status, deprecateEof } = context.dialect;
-      return { client: encodeReply(answered, { status, deprecateEof, marksCursor }, 'binary') };
+      const dialect = { status, deprecateEof, marksCursor };
+      return { client: await encodeReply(answered, dialect, 'binary') };
     }
     if (hadLongData) {
       throw new ProxyError('STATEMENT', 'long parameters are not supported for this statement');
@@ -294,7 +300,7 @@ async function runBatch(parts: readonly BatchPart[], context: AnswerContext): Pr
 async function answerPart({ sql, own }: BatchPart, context: AnswerContext): Promise<Buffer> {
   const reply = (await own?.execute([], context.caller)) ?? 'relay';
   if (reply !== 'relay' && reply.kind !== 'rewritten') {
-    return encodeReply(reply, context.dialect, 'text');
+    return await encodeReply(reply, context.dialect, 'text');
   }
   const text = reply === 'relay' ? sql : reply.sql;
   const query = Buffer.concat([Buffer.of(Command.QUERY), Buffer.from(text)]);
@@ -316,9 +322,15 @@ async function askFor(sql: string, { caller }: AnswerContext): Promise<OwnReply>
   return answer.columns.length === 0 ? { kind: 'ok' } : { kind: 'rows', ...answer };
 }
 
-function encodeReply(reply: OwnReply, dialect: Dialect, form: 'text' | 'binary'): Buffer {
+async function encodeReply(
+  reply: OwnReply,
+  dialect: Dialect,
+  form: 'text' | 'binary',
+): Promise<Buffer> {
   // Every request of ours is a command in one packet, with the sequence id 0.
-  return reply.kind === 'ok' ? encodeOk(0, dialect) : encodeTable(0, dialect, reply, form);
+  if (reply.kind === 'ok') return encodeOk(0, dialect);
+  if (reply.rows.length < LONG_ROWS) return encodeTable(0, dialect, reply, form);
+  return await encodeLongTable(othersFirst, 0, dialect, reply, form);
 }
 
 function unknownStatement(payload: Buffer): Buffer {

@@ -122,20 +122,49 @@ export function encodeOk(requestSequence: number, dialect: Dialect): Buffer {
   return new Answer(requestSequence, dialect).ok().bytes();
 }
 
-/** A result set: text for COM_QUERY, `binary` for COM_STMT_EXECUTE. */
-export function encodeTable(
+type TableArguments = [
   requestSequence: number,
   dialect: Dialect,
   table: TextTable,
   form: 'text' | 'binary',
-): Buffer {
+];
+
+/** A result set: text for COM_QUERY, `binary` for COM_STMT_EXECUTE. */
+export function encodeTable(...args: TableArguments): Buffer {
+  const pieces = encodePieces(...args);
+  for (;;) {
+    const piece = pieces.next();
+    if (piece.done === true) return piece.value;
+  }
+}
+
+/** As {@link encodeTable}, with `pause` between every few hundred rows: for a table that may be long. */
+export async function encodeLongTable(
+  pause: () => Promise<void>,
+  ...args: TableArguments
+): Promise<Buffer> {
+  const pieces = encodePieces(...args);
+  for (;;) {
+    const piece = pieces.next();
+    if (piece.done === true) return piece.value;
+    await pause();
+  }
+}
+
+/** A few milliseconds of work. */
+const PIECE_ROWS = 500;
+
+function* encodePieces(
+  ...[requestSequence, dialect, table, form]: TableArguments
+): Generator<void, Buffer> {
   const answer = new Answer(requestSequence, dialect);
   const types = form === 'text' ? table.types : table.types?.map(binaryType);
   answer.packet(new PayloadWriter().lenenc(table.columns.length).payload());
   answer.definitions(table.columns, types);
   // There is no cursor: the marker says so, and the rows follow it all the same.
   if (dialect.marksCursor && dialect.deprecateEof) answer.end();
-  for (const row of table.rows) {
+  for (const [i, row] of table.rows.entries()) {
+    if (i % PIECE_ROWS === PIECE_ROWS - 1) yield;
     answer.packet(form === 'text' ? textRow(row) : binaryRow(row, types ?? []));
   }
   return answer.end().bytes();

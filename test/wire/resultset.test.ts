@@ -6,6 +6,7 @@ import {
   encodeError,
   encodeOk,
   encodePrepared,
+  encodeLongTable,
   encodeTable,
   readAnswer,
 } from '../../src/wire/resultset.ts';
@@ -160,4 +161,19 @@ describe('columns that are no texts', () => {
     const [, , payload] = packetsOf(encodeTable(0, NEW, table, 'binary')).map((p) => p.payload);
     expect(payload?.readBigUInt64LE(2)).toBe(2n ** 64n - 1n);
   });
+});
+
+test('a long table is encoded in pieces, to the same bytes', async () => {
+  const rows = Array.from({ length: 2_100 }, (_, i) => [String(i), null]);
+  const table = { columns: ['a', 'b'], rows };
+  for (const form of ['text', 'binary'] as const) {
+    let pauses = 0;
+    const pause = (): Promise<void> => {
+      pauses += 1;
+      return Promise.resolve();
+    };
+    const bytes = await encodeLongTable(pause, 0, NEW, table, form);
+    expect(bytes.equals(encodeTable(0, NEW, table, form))).toBe(true);
+    expect(pauses).toBe(4);
+  }
 });
