@@ -104,6 +104,8 @@ export class Leg {
   #shrink(): void {
     if (spare.length < SPARE_MAX) spare.push(this.#buffer);
     this.#buffer = this.#small;
+    // Or it would keep the large one for as long as the connection is idle.
+    this.#view = this.#viewed = this.#small;
   }
 
   #listen(): void {

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
 import { Leg } from '../../src/proxy/leg.ts';
 
@@ -164,4 +166,36 @@ test('a socket that nothing is known about, or that still writes, is read by its
   await using busy = await connection();
   while (busy.accepted.writableLength === 0) busy.accepted.write(Buffer.alloc(1_000_000));
   expect(Leg.over(busy.accepted).leg.socket).toBe(busy.accepted);
+});
+
+test('idle legs keep no large memory behind their large answers', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const large: WeakRef<ArrayBufferLike>[] = [];
+  const many = await Promise.all(Array.from({ length: 40 }, () => connection()));
+  let whole = 0;
+  const legs = many.map(({ accepted }) => {
+    const { leg } = Leg.over(accepted);
+    let received = 0;
+    leg.onBytes = (bytes) => {
+      received += bytes.length;
+      if (bytes.length > 16_384) large.push(new WeakRef(bytes.buffer));
+      // All at once, so that no leg is lent what another one had.
+      if (received < 200_000) leg.giveBufferAway();
+      else {
+        whole++;
+        leg.settle();
+      }
+      return true;
+    };
+    return leg;
+  });
+  for (const { peer } of many) peer.write(Buffer.alloc(200_000));
+  await vi.waitFor(() => expect(whole).toBe(legs.length));
+  await vi.waitFor(() => {
+    collect();
+    // What is lent to the next leg that needs it.
+    expect(large.filter((memory) => memory.deref() !== undefined).length).toBeLessThanOrEqual(16);
+  });
+  await Promise.all(many.map((one) => one[Symbol.asyncDispose]()));
 });
