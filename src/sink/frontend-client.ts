@@ -108,7 +108,10 @@ export class FrontendClient implements AsyncDisposable {
       }
     });
     const rows = (await Promise.all(lists)).flat();
-    return rows.some((row) => valueOf(row, 'Info').startsWith(sql));
+    // An idle connection shows its last statement (Doris: `ConnectContext.ThreadInfo`).
+    return rows.some(
+      (row) => valueOf(row, 'Command') !== 'Sleep' && valueOf(row, 'Info').startsWith(sql),
+    );
   }
 
   async databaseExists(database: string, signal?: AbortSignal): Promise<boolean> {
