@@ -37,23 +37,39 @@ function offsetText(zone: string): TimeText | undefined {
   if (groups === undefined) return undefined;
   const minutes = Number(groups['hours']) * 60 + Number(groups['minutes']);
   const offsetMs = (groups['sign'] === '-' ? -minutes : minutes) * 60_000;
-  return (ms) =>
-    new Date(ms + offsetMs)
-      .toISOString()
-      .replace('T', ' ')
-      .replace(/\.\d+Z$/, '');
+  return (ms) => clockText(ms + offsetMs);
 }
 
+/** `ms` as a clock in UTC shows it. */
+function clockText(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** Clocks are changed at quarters of an hour, in milliseconds. */
+const QUARTER_MS = 900_000;
+const QUARTERS_MAX = 10_000;
+
+/** Asking for the parts of a date takes ten times as long as adding an offset, and `tasks()` has three times in each row. */
 function namedText(zone: string): TimeText {
   const format = formatOf(zone);
+  const offsets = new Map<number, number>();
   return (ms) => {
-    const parts = new Map(format.formatToParts(ms).map(({ type, value }) => [type, value]));
-    const [date, time] = [
-      ['year', 'month', 'day'],
-      ['hour', 'minute', 'second'],
-    ].map((types) => types.map((type) => parts.get(type as Intl.DateTimeFormatPartTypes)));
-    return `${date?.join('-')} ${time?.join(':')}`;
+    const quarter = Math.floor(ms / QUARTER_MS);
+    let offsetMs = offsets.get(quarter);
+    if (offsetMs === undefined) {
+      offsetMs = offsetAt(format, quarter * QUARTER_MS);
+      if (offsets.size >= QUARTERS_MAX) offsets.clear();
+      offsets.set(quarter, offsetMs);
+    }
+    return clockText(ms + offsetMs);
   };
+}
+
+function offsetAt(format: Intl.DateTimeFormat, ms: number): number {
+  const parts = new Map(format.formatToParts(ms).map(({ type, value }) => [type, Number(value)]));
+  const part = (type: Intl.DateTimeFormatPartTypes): number => parts.get(type) ?? 0;
+  const clock = [part('month') - 1, part('day'), part('hour'), part('minute'), part('second')];
+  return Date.UTC(part('year'), ...clock) - ms;
 }
 
 function formatOf(zone: string): Intl.DateTimeFormat {

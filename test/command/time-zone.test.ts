@@ -32,3 +32,16 @@ test('the session’s zone is asked for; an FE that does not tell it is no failu
   caller.ask = () => Promise.reject(new FrontendError(1193, 'HY000', 'Unknown system variable'));
   expect((await timeTextOf(caller))(MS)).toBe(timeTextIn('')(MS));
 });
+
+test('clocks that are changed', () => {
+  const berlin = timeTextIn('Europe/Berlin');
+  expect(berlin(Date.UTC(2026, 2, 29, 0, 59, 59))).toBe('2026-03-29 01:59:59');
+  expect(berlin(Date.UTC(2026, 2, 29, 1, 0, 0))).toBe('2026-03-29 03:00:00');
+  expect(berlin(Date.UTC(2026, 9, 25, 0, 59, 59))).toBe('2026-10-25 02:59:59');
+  expect(berlin(Date.UTC(2026, 9, 25, 1, 0, 0))).toBe('2026-10-25 02:00:00');
+  // By half an hour, and a zone of three quarters.
+  expect(timeTextIn('Australia/Lord_Howe')(Date.UTC(2026, 3, 4, 15, 0, 0))).toBe(
+    '2026-04-05 01:30:00',
+  );
+  expect(timeTextIn('Asia/Kathmandu')(MIDNIGHT)).toBe('2026-01-01 05:45:00');
+});
