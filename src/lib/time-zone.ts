@@ -1,3 +1,5 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 /** How the clocks of a place stand to UTC. Seconds are seconds since 1970, whole, of any sign. */
 export interface TimeZone {
   /** As it was written: `Asia/Shanghai`, `+08:00`. */
@@ -11,8 +13,9 @@ export interface TimeZone {
 /** Instants that need no conversion at all: for whoever has a quicker way for them. */
 export const UTC: TimeZone = { name: 'UTC', offsetAt: () => 0, changes: () => [] };
 
-/** Zones keep what they have found out. There are at most as many as there are names and offsets. */
+/** Zones keep what they have found out. A name may be written in thousands of ways, in this case and that. */
 const zones = new Map<string, TimeZone>();
+const ZONES_MAX = 1000;
 
 /**
  * The zone called `text`: a name of the IANA tables (`Asia/Shanghai`, in any case), an offset (`+08:00`, `-5`, `GMT+8`), or
@@ -24,14 +27,24 @@ export function timeZone(text: string): TimeZone | undefined {
   let zone = zones.get(name);
   if (zone === undefined) {
     zone = isUtcName(name) ? UTC : (offsetZone(name) ?? namedZone(name));
-    if (zone !== undefined) zones.set(name, zone);
+    if (zone === undefined) return undefined;
+    if (zones.size >= ZONES_MAX) zones.clear();
+    zones.set(name, zone);
   }
   return zone;
 }
 
-/** Whether clocks show two instants of `from..to` alike: an hour that comes twice when summer time ends. */
-export function repeatsClock(zone: TimeZone, from: number, to: number): boolean {
-  return zone.changes(from, to).some((at) => zone.offsetAt(at) < zone.offsetAt(at - 1));
+/**
+ * Whether clocks show two instants of `from..to` alike: an hour that comes twice when summer time ends. A year that nobody has
+ * asked for takes a millisecond or two, so others have the thread in between.
+ */
+export async function repeatsClock(zone: TimeZone, from: number, to: number): Promise<boolean> {
+  for (let start = from; start < to; start += PIECE_SEC) {
+    const changes = zone.changes(start, Math.min(start + PIECE_SEC, to));
+    if (changes.some((at) => zone.offsetAt(at) < zone.offsetAt(at - 1))) return true;
+    await nextTurn();
+  }
+  return false;
 }
 
 /** An offset that ends with its minute, as `+08:00`. */

@@ -118,8 +118,17 @@ test.each([
   ['Asia/Shanghai', 1992, false],
   ['Asia/Tokyo', 1970, false],
   ['Asia/Tokyo', 1900, true],
-])('%s since %i has a clock time that comes twice: %s', (name, year, twice) => {
-  expect(repeatsClock(named(name), Date.UTC(year) / 1000, at('2038-01-01T00:00:00Z'))).toBe(twice);
+])('%s since %i has a clock time that comes twice: %s', async (name, year, twice) => {
+  const from = Date.UTC(year) / 1000;
+  expect(await repeatsClock(named(name), from, at('2038-01-01T00:00:00Z'))).toBe(twice);
+});
+
+test('others have the thread while centuries of a zone are looked at', async () => {
+  let turns = 0;
+  const others = setInterval(() => turns++, 1);
+  await repeatsClock(named('Asia/Kolkata'), at('1950-01-01T00:00:00Z'), at('2100-01-01T00:00:00Z'));
+  clearInterval(others);
+  expect(turns).toBeGreaterThan(10);
 });
 
 test('an offset has a name that is understood', () => {

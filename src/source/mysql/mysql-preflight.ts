@@ -31,7 +31,7 @@ export async function preflight(
   const { tables, findings } = await readSchema(connection, server, database, selection);
   const ofTables = [
     ...findings,
-    ...zoneFindings(tables, zone),
+    ...(await zoneFindings(tables, zone)),
     ...(await cascadeFindings(connection, server, tables)),
   ];
   const sound = withoutFindings(tables, ofTables);
@@ -55,13 +55,13 @@ export async function preflight(
 /** MariaDB 11.5 and later have TIMESTAMPs until then (MariaDB manual, TIMESTAMP). */
 const TIMESTAMP_MAX_SEC = 0xffff_ffff;
 
-function zoneFindings(tables: readonly TableSpec[], zone: TimeZone): Finding[] {
+async function zoneFindings(tables: readonly TableSpec[], zone: TimeZone): Promise<Finding[]> {
   const moments = tables.flatMap(({ name, columns, key }) =>
     columns
       .filter((column) => key.includes(column.name) && /^timestamp\b/i.test(column.sourceType))
       .map((column) => [name, column.name] as const),
   );
-  if (moments.length === 0 || !repeatsClock(zone, 0, TIMESTAMP_MAX_SEC)) return [];
+  if (moments.length === 0 || !(await repeatsClock(zone, 0, TIMESTAMP_MAX_SEC))) return [];
   return moments.map(([table, column]) => {
     const reason = repeatedKeyText(column, zone.name);
     return { code: 'SOURCE_TABLE', text: `table ${table}: ${reason}`, tables: [table], reason };

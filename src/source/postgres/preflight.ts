@@ -72,7 +72,7 @@ export async function preflight(
     ...excludeFindings(wanted, selection),
     ...tableFindings(wanted),
     ...generatedKeyFindings(wanted, server.version),
-    ...zoneFindings(wanted, names.zone),
+    ...(await zoneFindings(wanted, names.zone)),
   ];
   const sound = wanted.filter((table) => reasonsFor(table, ofTables).length === 0);
   const skips = leaveOut !== undefined && sound.length > 0;
@@ -169,16 +169,16 @@ function tableFindings(tables: readonly SourceTable[]): Finding[] {
 /** All moments that Doris has, because clocks were put back long before there were computers. */
 const [FIRST_SEC, LAST_SEC] = [Date.UTC(1800, 0, 1) / 1000, Date.UTC(2200, 0, 1) / 1000];
 
-function zoneFindings(tables: readonly SourceTable[], name: string): Finding[] {
+async function zoneFindings(tables: readonly SourceTable[], name: string): Promise<Finding[]> {
   const found = tables.flatMap((table) =>
     table.columns
       .filter((column) => table.key.includes(column.name) && column.type.oid === OID.timestamptz)
       .map((column) => ({ table, column: column.name })),
   );
+  if (found.length === 0) return [];
   // Of a zone that only the server knows nothing can be promised.
   const zone = timeZone(name);
-  const sound = zone !== undefined && !repeatsClock(zone, FIRST_SEC, LAST_SEC);
-  if (found.length === 0 || sound) return [];
+  if (zone !== undefined && !(await repeatsClock(zone, FIRST_SEC, LAST_SEC))) return [];
   return found.map(({ table, column }) => {
     const reason = repeatedKeyText(column, name);
     const text = `table ${tableId(table)}: ${reason}`;
