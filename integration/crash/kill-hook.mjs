@@ -73,6 +73,7 @@ function nameOf(before, after, along) {
     return `${roadOf(roadOfTask, task.id)} outcome`;
   }
   if (task?.status === 'FAILED') return 'task failed';
+  if (task?.status === 'PENDING') return 'waiting';
   if (along.progress?.length > 0) return 'copy progress';
   if (before.snapshotPending && !after.snapshotPending) return 'copy finished';
   if (before.status !== after.status) {

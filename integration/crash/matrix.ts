@@ -144,10 +144,9 @@ const PROVOKE: Readonly<Record<Phase, Provoke>> = {
   async alter(world) {
     const writing = world.write(20);
     const name = `jobName = '${world.job}'`;
-    const seconds = 1 + (Date.now() % 100_000);
     for (const statement of [
       `PAUSE JOB WHERE ${name}`,
-      `ALTER JOB ${world.job} PROPERTIES("max_interval" = "${seconds}")`,
+      `ALTER JOB ${world.job} PROPERTIES("__altered" = "${Date.now()}")`,
       `RESUME JOB WHERE ${name}`,
     ]) {
       if (world.proxy.running) await world.try(statement);
