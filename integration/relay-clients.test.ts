@@ -2,10 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, mariadbCli, mysqlCli, startMariadb, startMysql } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { runGo, runJava, runPython, type Seen } from './support/client-programs.ts';
-import { expectSame, nameOf, relayRuns, type Variant, type Ways } from './support/client-runs.ts';
+import {
+  cliResults,
+  expectSame,
+  nameOf,
+  relayRuns,
+  type Variant,
+  type Ways,
+} from './support/client-runs.ts';
 import { relayScript } from './support/clients/mysql2.ts';
 import { type ProxyHandle, startProxy } from './support/proxy.ts';
-import { comparable } from './support/test-relay.ts';
 import { TLS_ARGS } from './support/tls-args.ts';
 
 /** Clients as they are, in front of real servers: whatever an application does is the same directly and through the proxy. */
@@ -50,7 +56,7 @@ const GO: readonly Variant[] = [
   { client: '', options: 'tls=skip-verify&maxAllowedPacket=0&compress=true' },
 ];
 
-/** For command lines: the results with their types, errors that stop nobody, the names for completion (\#), a reset (\x). */
+/** For command lines: the results with their types, errors that stop nobody, the names for completion (\#). */
 const STATEMENTS = `
 drop database if exists cli;
 create database cli character set utf8mb4;
@@ -73,8 +79,6 @@ create procedure twice(in a int) begin select a; select a * 2 as second; end//
 delimiter ;
 call twice(21);
 \\#
-\\x
-use cli
 begin;
 delete from t;
 rollback;
@@ -151,17 +155,9 @@ function relays(kind: keyof typeof START): void {
     ['mariadb', mariadbCli, ['--ssl', '--skip-ssl-verify-server-cert', '--quick', '--xml']],
   ] as const)('the command line of %s (%#)', async (client, cli, options) => {
     if (!available(client)) return;
-    const results = [];
-    for (const { host, port } of [ways.direct, ways.relayed]) {
-      const direct = port === ways.direct.port;
-      const tls = direct && !ways.serverTls ? options.filter((each) => each !== '--ssl') : options;
-      const login = [`-h${host}`, `-P${port}`, `-u${ways.user}`, `-p${ways.password}`];
-      const how = ['--force', '--comments', '--column-type-info', '--show-warnings', '-vv'];
-      results.push(comparable(await cli([...login, ...tls, ...how], STATEMENTS)));
-    }
-    const [direct, relayed] = results;
-    expect(direct?.stdout).toContain('executed');
-    expect(direct?.stderr).toContain('ERROR 1064 (42000)');
+    const [direct, relayed] = await cliResults(ways, cli, options, STATEMENTS);
+    expect(direct.stdout).toContain('executed');
+    expect(direct.stderr).toContain('ERROR 1064 (42000)');
     expect(relayed).toEqual(direct);
   });
 }

@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
+import type { mariadbCli } from '../servers.ts';
 import type { ClientRun, Seen } from './client-programs.ts';
 import type { HostPort } from './proxy.ts';
+import { comparable, type CliResult } from './test-relay.ts';
 
 /** A driver and its options; `large`: with values of many MB. */
 export interface Variant {
@@ -68,4 +70,28 @@ export function expectSame(seen: ReadonlyMap<string, Seen> | undefined, name: st
   expect(direct?.['wrong password']).toContain('1045');
   expect(Object.keys(direct ?? {}).length).toBeGreaterThan(10);
   expect(relayed).toEqual(direct);
+}
+
+/** What a command line prints for the same statements on both ways, with the results' types and going on after errors. */
+export async function cliResults(
+  ways: Ways,
+  cli: typeof mariadbCli,
+  options: readonly string[],
+  statements: string,
+): Promise<readonly [direct: CliResult, relayed: CliResult]> {
+  const results: CliResult[] = [];
+  for (const way of ['direct', 'relayed'] as const) {
+    const { host, port } = ways[way];
+    const plain = way === 'direct' && !ways.serverTls;
+    const chosen = plain ? options.filter((each) => each !== '--ssl') : options;
+    const login = [`-h${host}`, `-P${port}`, `-u${ways.user}`, `--password=${ways.password}`];
+    const how = ['--force', '--comments', '--column-type-info', '--show-warnings', '-vv'];
+    const result = comparable(await cli([...login, ...chosen, ...how], statements));
+    // Doris names each INSERT.
+    const stdout = result.stdout.replaceAll(/'(label|txnId)':'[^']*'/g, "'$1'");
+    results.push({ ...result, stdout });
+  }
+  const [direct, relayed] = results;
+  if (direct === undefined || relayed === undefined) throw new Error('no result');
+  return [direct, relayed];
 }

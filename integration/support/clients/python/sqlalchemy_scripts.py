@@ -169,6 +169,9 @@ def job(client):
         n=5,
     )
     client.say("joined", f"{','.join(columns)} {name} {str(count > 0).lower()}")
+    # pandas.read_sql asks first whether the query is the name of a table: that is Doris' to say, whatever the name looks like.
+    inspector = sqlalchemy.inspect(engine)
+    client.attempt("name", lambda: client.say("name", inspector.has_table(f"select * from {JOBS}", schema="information_schema")))
     # A table expression that SQLAlchemy itself puts together.
     jobs = select(text("Name, Status")).select_from(text(JOBS)).where(text("Name = :name"))
     with engine.connect() as connection:
