@@ -230,6 +230,23 @@ describe.runIf(available('mariadb'))('answers of ours', () => {
     connection.destroy();
   });
 
+  test('30: a reset that is sent ahead, behind one of ours that still runs', async () => {
+    await using both = await Both.open(ports);
+    const [theirs, ours] = (
+      [
+        ['do sleep(0.05)', ROWS[0]],
+        ['pause job slow 50', ROWS[1]],
+      ] as const
+    ).map(([slow, rows]) =>
+      Buffer.concat([
+        commandPacket(QUERY, slow),
+        commandPacket(RESET_CONNECTION),
+        ...['use d', rows, 'select database()'].map((sql) => commandPacket(QUERY, sql)),
+      ]),
+    );
+    expect(await both.send(theirs!, ours!, 5)).toHaveLength(3 + 6 + 5);
+  });
+
   test('30: a pool that resets its sessions, and one that changes their user', async () => {
     const seen: unknown[] = [];
     for (const [i, port] of ports.entries()) {
