@@ -41,9 +41,20 @@ describe.runIf(available('postgres18') && openssl !== undefined)('a Postgres sou
   const resume = (name: string): Promise<unknown> =>
     world.client.query(`RESUME JOB WHERE jobName = '${name}'`);
 
-  async function setting(...assignments: readonly string[]): Promise<void> {
-    for (const assignment of assignments) await sql(`ALTER SYSTEM SET ${assignment}`);
+  /** When the configuration that a new connection has was read. */
+  async function loadedAt(): Promise<string> {
+    const client = await server.connect();
+    const { rows } = await client.query<{ at: string }>('SELECT pg_conf_load_time()::text AS at');
+    await client.end();
+    return rows[0]?.at ?? '';
+  }
+
+  /** Returns when the server has read it, and its certificate, anew. */
+  async function setting(assignment: string): Promise<void> {
+    const before = await loadedAt();
+    await sql(`ALTER SYSTEM SET ${assignment}`);
     await sql('SELECT pg_reload_conf()');
+    await vi.waitFor(async () => expect(await loadedAt()).not.toBe(before), WITHIN_MS);
   }
 
   /** A job that follows one table. */

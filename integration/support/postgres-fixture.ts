@@ -37,7 +37,7 @@ export class PostgresFixture {
     const usual = version === 15 || version === 18;
     this.here = usual ? available(`postgres${version}`) : postgresPrograms(version) !== undefined;
     beforeAll(async () => {
-      const options = ['--wal_sender_timeout=5000'];
+      const options = ['--wal_sender_timeout=3000'];
       if (this.here) this.#server = await startPostgres({ version, options });
     });
     afterAll(async () => {
