@@ -137,7 +137,10 @@ describe.runIf(available('postgres18') && openssl !== undefined)('a Postgres sou
     await sql(`SELECT pg_create_logical_replication_slot('shared', 'pgoutput')`);
     const place = await follow('active', { slot_name: 'shared' });
     await pause('active');
-    const thief = await server.connect({ replication: 'database' } as pg.ClientConfig);
+    const thief = await server.connect({
+      replication: 'database',
+      application_name: 'thief',
+    } as pg.ClientConfig);
     // Answers only when it ends.
     const stolen = vi.waitFor(async () => {
       await thief.query(
@@ -155,7 +158,7 @@ describe.runIf(available('postgres18') && openssl !== undefined)('a Postgres sou
     await resume('active');
     await paused(
       'active',
-      /replication slot shared is active, held by another consumer.*Stop that one/s,
+      /replication slot shared is active, held by another consumer: thief \(pid \d+, 127\.0\.0\.1\)\. Stop that one/,
     );
     await killSender();
     await place.same('t', { timeoutMs: WITHIN_MS });

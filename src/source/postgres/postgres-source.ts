@@ -207,7 +207,7 @@ export class PostgresSource implements Source {
     );
     const watch = this.#watch(known, (server?.version ?? 0) < 150_000);
     await watch.verify();
-    await checkSlot(session, this.#names.slot, BigInt(from.lsn));
+    await this.#checkSlot(session, BigInt(from.lsn));
     const reader = await this.#openReader(session, { from: BigInt(from.lsn) });
     const relations = new WalRelations(known, watch, (oid, modifier) =>
       this.#typeName(oid, modifier),
@@ -221,10 +221,14 @@ export class PostgresSource implements Source {
     const reopen = async (old: StreamReader, at: bigint): Promise<StreamReader> => {
       await old[Symbol.asyncDispose]();
       const again = await this.#session();
-      await checkSlot(again, this.#names.slot, at);
+      await this.#checkSlot(again, at);
       return await this.#openReader(again, { from: at, confirmed: old.confirmed });
     };
     return new PostgresChangeStream({ reader, reopen, relations, reread, watch }, from);
+  }
+
+  #checkSlot(session: Session, from: bigint): Promise<void> {
+    return checkSlot(session, this.#names.slot, from, this.#target.applicationName);
   }
 
   async #openReader(

@@ -132,10 +132,16 @@ export async function dropSlot(session: Session, name: string): Promise<void> {
  * is waited for a little: a connection that we have just closed, or a killed process of ours, lives a moment longer
  * on the server.
  */
-export async function checkSlot(session: Session, name: string, from: bigint): Promise<void> {
+export async function checkSlot(
+  session: Session,
+  name: string,
+  from: bigint,
+  ourName: string,
+): Promise<void> {
   const until = Date.now() + RELEASE_TIMEOUT_MS;
   let slot = await readSlot(session, name);
   while (slot?.active === true && Date.now() < until) {
+    await expectOurs(session, name, slot.activePid, ourName);
     await sleep(POLL_MS);
     slot = await readSlot(session, name);
   }
@@ -165,6 +171,27 @@ export async function checkSlot(session: Session, name: string, from: bigint): P
       `the job is at ${from} and the log ends at ${end}: this is another server (a promoted standby, a restored backup)`,
     );
   }
+}
+
+/** A connection of ours ends soon; anybody else's does not, if we may see whose it is. */
+async function expectOurs(
+  session: Session,
+  slot: string,
+  pid: number | null,
+  ourName: string,
+): Promise<void> {
+  const [holder] = await session.rows<{ readonly name: string; readonly at: string | null }>(
+    `SELECT application_name AS name, host(client_addr) AS at FROM pg_stat_activity
+     WHERE pid = $1 AND application_name <> ''`,
+    [pid],
+  );
+  if (holder === undefined || holder.name === ourName) return;
+  const who = `${holder.name} (pid ${pid}, ${holder.at ?? 'local'})`;
+  throw new ProxyError('SOURCE_UNREACHABLE', heldBy(slot, who));
+}
+
+function heldBy(slot: string, who: string): string {
+  return `replication slot ${slot} is active, held by another consumer: ${who}. Stop that one; a slot serves one job only.`;
 }
 
 /** What a person can do about it, by `invalidation_reason` (PostgreSQL manual, pg_replication_slots). */
@@ -197,10 +224,7 @@ export function streamError(slot: string, publication: string, cause: unknown): 
   const failure = (code: ProxyError['code'], message: string): ProxyError =>
     new ProxyError(code, message, { cause });
   if (state === '55006') {
-    return failure(
-      'SOURCE_UNREACHABLE',
-      `replication slot ${slot} is active, held by another consumer: ${text}. Stop that one; a slot serves one job only.`,
-    );
+    return failure('SOURCE_UNREACHABLE', heldBy(slot, text));
   }
   if (state === '42704' && text.includes('publication')) {
     return failure(
