@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -15,6 +17,55 @@ const PLAIN = ['--ssl-mode=DISABLED', '--get-server-public-key'];
 const TLS = ['--ssl-mode=REQUIRED'];
 const login = (port: number): string[] => ['-h127.0.0.1', `-P${port}`, '-uroot', '-p123456'];
 const python = pythonWith('pymysql');
+
+/** A request for TLS is a packet of 32 bytes. */
+const TLS_REQUEST_BYTES = 36;
+
+/** A relay that holds a client's request for TLS back until what follows it is there, and sends both at once. */
+class GluedHello implements AsyncDisposable {
+  readonly #server: net.Server;
+  /** Requests that were sent together with what follows. */
+  glued = 0;
+
+  private constructor(target: number) {
+    this.#server = net.createServer((client) => {
+      const server = net.connect({ host: '127.0.0.1', port: target, noDelay: true });
+      let held: Buffer | undefined = Buffer.alloc(0);
+      client.on('data', (chunk: Buffer) => {
+        const bytes: Buffer = held ? Buffer.concat([held, chunk]) : chunk;
+        if (held && bytes.length <= TLS_REQUEST_BYTES) held = bytes;
+        else {
+          if (held) this.glued += 1;
+          held = undefined;
+          server.write(bytes);
+        }
+      });
+      server.on('data', (chunk: Buffer) => client.write(chunk));
+      for (const [one, other] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        one.on('error', () => undefined).on('close', () => other.destroySoon());
+      }
+    });
+  }
+
+  static async open(target: number): Promise<GluedHello> {
+    const relay = new GluedHello(target);
+    relay.#server.listen(0, '127.0.0.1');
+    await once(relay.#server, 'listening');
+    return relay;
+  }
+
+  get port(): number {
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
 
 describe.runIf(available('mysql'))('TLS', () => {
   let plain: MysqlServer;
@@ -123,6 +174,23 @@ cur.execute("select repeat('x', 3000000)"); print(len(cur.fetchone()[0]))
       }
     },
   );
+
+  test('7: the ClientHello of a real client in the segment of its request for TLS', async () => {
+    const said: string[] = [];
+    for (const relay of [relays.secure, relays.plain]) {
+      await using between = await GluedHello.open(relay.port);
+      const result = await mysqlCli([...login(between.port), ...TLS, '-N', '-e', 'select 7']);
+      expect(result).toMatchObject({ code: 0 });
+      expect(between.glued).toBe(1);
+      said.push(result.stdout);
+    }
+    expect(said).toEqual(['7\n', '7\n']);
+    await using direct = await GluedHello.open(secure.port);
+    console.log(
+      await mysqlCli([...login(direct.port), ...TLS, '-N', '-e', 'select 7']),
+      direct.glued,
+    );
+  });
 
   test.each(['plain', 'secure'] as const)(
     '30: CHANGE_USER within TLS in full, FE %s',
