@@ -2,11 +2,12 @@ import type { Logger } from 'pino';
 import type { Along, Catalog } from '../catalog/catalog.ts';
 import type { LoadBody } from '../encode/batch.ts';
 import { ProxyError } from '../model/error.ts';
-import { canceled, type Job, type Task } from '../model/job.ts';
+import { canceled, maxIntervalMs, type Job, type Task } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import { tableId, type TableSpec } from '../model/table.ts';
 import type { Violation } from '../model/violation.ts';
 import type { Source } from '../source/source.ts';
+import { FilterWindow } from './filter-window.ts';
 import { isBefore } from './position-order.ts';
 
 /** What came of a load that is visible in Doris. */
@@ -84,6 +85,7 @@ export class JobContext {
   readonly #epoch: number;
   #tables: readonly TableSpec[] | undefined;
   #recorded: ReadonlySet<string> | undefined;
+  #filters: FilterWindow | undefined;
 
   constructor(
     parts: {
@@ -107,6 +109,12 @@ export class JobContext {
     this.sleep = parts.sleep;
     this.jobId = jobId;
     this.#epoch = epoch;
+  }
+
+  /** What Doris may drop of the job's rows, and has dropped lately. */
+  get filters(): FilterWindow {
+    this.#filters ??= filterWindow(this.job(), this.now);
+    return this.#filters;
   }
 
   /** The newest position of the source's log, when it is known: `EndOffset`. */
@@ -196,6 +204,18 @@ export class JobContext {
       throw new ProxyError('JOB_FENCED', `job ${this.jobId} was paused, altered or started anew`);
     }
   }
+}
+
+/** Doris' own default of `max_interval`, in milliseconds. */
+const INTERVAL_MS = 10_000;
+/** Intervals that `load.max_filter_ratio` is a share of (job-sql.md §5.4). */
+const WINDOW_INTERVALS = 10;
+
+function filterWindow(job: Job, now: () => number): FilterWindow {
+  // Doris takes any number for the property, and stream load only these.
+  const ratio = Number(job.targetProperties['load.max_filter_ratio'] ?? 0);
+  const windowMs = WINDOW_INTERVALS * (maxIntervalMs(job) ?? INTERVAL_MS);
+  return new FilterWindow(Math.max(0, Math.min(1, ratio)), windowMs, now);
 }
 
 /** The task that is shown while there is nothing to load. */

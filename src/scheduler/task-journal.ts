@@ -9,7 +9,7 @@ import {
   type TaskLoad,
   type TaskRange,
 } from '../model/job.ts';
-import type { JobContext, LoadOptions } from './job-context.ts';
+import type { JobContext, Loaded, LoadOptions } from './job-context.ts';
 import { rangeText } from './range-text.ts';
 
 /** Tables of one batch that are loaded at the same time. More would only take bandwidth from each other. */
@@ -24,16 +24,11 @@ export interface TaskEffect {
 }
 
 /** `load.*` of the target properties; defaults that lose nothing: every bad row fails its load. */
-function loadOptions(job: Job, task: Task): LoadOptions {
+function loadOptions(job: Job, task: Task): Omit<LoadOptions, 'maxFilterRatio'> {
   const computeGroup = job.jobProperties['compute_group'];
   const strict = job.targetProperties['load.strict_mode'];
   return {
     strictMode: strict === undefined || strict.toLowerCase() === 'true',
-    // Doris takes any number for the property, and stream load only these.
-    maxFilterRatio: Math.max(
-      0,
-      Math.min(1, Number(job.targetProperties['load.max_filter_ratio'] ?? 0)),
-    ),
     ...(computeGroup === undefined ? {} : { computeGroup }),
     // The same number when a range is loaded again after a crash, a larger one for everything that is read later.
     sequence: task.sequence ?? task.id,
@@ -106,8 +101,7 @@ export async function loadTask(
     const queue = [...bodies];
     const lane = async (): Promise<void> => {
       for (let body = queue.shift(); body !== undefined; body = queue.shift()) {
-        const label = labelOf(task, body);
-        const loaded = await context.target.load(job.targetDatabase, body, label, options, signal);
+        const loaded = await loadTable(context, task, body, options, signal);
         loadBytes += loaded.loadBytes;
         filteredRows += loaded.filteredRows;
       }
@@ -122,6 +116,28 @@ export async function loadTask(
   }
   const filtered = filteredRows === 0 ? {} : { filteredRows };
   await recordSuccess(context, task, { scannedRows, loadBytes, ...filtered }, effect);
+}
+
+/** Sends one table's rows; of the job's rows no more than its share may be dropped. */
+async function loadTable(
+  context: JobContext,
+  task: Task,
+  body: LoadBody,
+  options: Omit<LoadOptions, 'maxFilterRatio'>,
+  signal: AbortSignal,
+): Promise<Loaded> {
+  const database = context.job().targetDatabase;
+  const label = labelOf(task, body);
+  const allowance = context.filters.begin(body.rows);
+  try {
+    const rules = { ...options, maxFilterRatio: allowance.ratio };
+    const loaded = await context.target.load(database, body, label, rules, signal);
+    allowance.done(loaded.filteredRows);
+    return loaded;
+  } catch (error) {
+    allowance.failed();
+    throw error;
+  }
 }
 
 /** What must be on disk before a byte is sent: the labels, and which columns the rows have. */
