@@ -26,7 +26,10 @@ const CHECKLIST: Readonly<Record<string, readonly [string, Readonly<Record<strin
     { 'integration/proxy-tls': '5: an FE whose' },
   ],
   6: ['TLS clients that are strict about ids', { 'integration/proxy-tls': '6: clients' }],
-  7: ['ClientHello in the segment of the SSLRequest', { 'test/proxy/tls': '7: a client' }],
+  7: [
+    'ClientHello in the segment of the SSLRequest',
+    { 'integration/proxy-tls': '7: the ClientHello', 'test/proxy/tls': '7: a client' },
+  ],
   8: ['TLS not configured', { 'integration/proxy-tls': '8: TLS that neither' }],
   9: ['LDAP', { 'integration/proxy-relay-mysql9': '9: LDAP' }],
   10: [
