@@ -138,7 +138,10 @@ const read = (socket: net.Socket): Buffer | null => socket.read() as Buffer | nu
 function takeOver(accepted: net.Socket, handle: Handle, onread: net.OnReadOpts): net.Socket {
   (accepted as unknown as { _handle: Handle | null })._handle = null;
   accepted.removeAllListeners();
-  accepted.destroy();
   const options = { handle, onread, allowHalfOpen: false };
-  return new net.Socket(options);
+  const socket = new net.Socket(options);
+  // An end that was read already is told behind the bytes in front of it, and not read again.
+  accepted.once('end', () => socket.push(null));
+  accepted.destroy();
+  return socket;
 }

@@ -69,6 +69,18 @@ test('bytes that the socket had read before are not lost', async () => {
   await vi.waitFor(() => expect(ahead.toString() + seen.text()).toBe('very early late'));
 });
 
+test('an end that the socket had read before is told behind those bytes', async () => {
+  await using it = await connection();
+  it.peer.end('last words');
+  await vi.waitFor(() => expect(it.accepted.readableLength).toBe(10));
+  for (let i = 0; i < 20; i++) await turn();
+  const { leg, ahead } = Leg.over(it.accepted);
+  expect(ahead.toString()).toBe('last words');
+  expect(leg.socket).not.toBe(it.accepted);
+  leg.socket.resume();
+  await once(leg.socket, 'end');
+});
+
 test('memory that is given away is not written to again', async () => {
   await using it = await connection();
   const { leg } = Leg.over(it.accepted);

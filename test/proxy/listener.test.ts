@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import net from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { pino } from 'pino';
 import { Capability } from '../../src/wire/handshake.ts';
@@ -8,7 +9,9 @@ import { Listener, type ListenerOptions } from '../../src/proxy/listener.ts';
 import { encodeError, encodeOk } from '../../src/wire/resultset.ts';
 import {
   commandPacket,
+  DORIS_FLAGS,
   echo,
+  greetingPayload,
   loginPayload,
   RawClient,
   RawFrontend,
@@ -255,6 +258,21 @@ describe('one side dies', () => {
     const client = await RawClient.login(listener.address);
     client.socket.end();
     await vi.waitFor(() => expect(frontend.sockets.size).toBe(0));
+  });
+
+  test('a client that has said something and left when the greeting comes: the FE connection is closed at once', async () => {
+    const waiting: net.Socket[] = [];
+    await using frontend = await RawFrontend.open({ greet: (socket) => void waiting.push(socket) });
+    await using listener = await listen([frontend.address]);
+    const client = net.connect(listener.address.port, '127.0.0.1').end('x');
+    await vi.waitFor(() => expect(waiting).toHaveLength(1));
+    // Its end is read while nobody listens to it.
+    for (let i = 0; i < 20; i++) await turn();
+    const greeting = greetingPayload({ capabilities: DORIS_FLAGS, connectionId: 1 });
+    waiting[0]?.write(encodePacket(0, greeting));
+    await vi.waitFor(() => expect(frontend.sockets.size).toBe(0));
+    await vi.waitFor(() => expect(listener.sessionCount).toBe(0));
+    client.destroy();
   });
 
   test('the FE, before it answers: the client gets an ERR that names it', async () => {

@@ -5,7 +5,7 @@ import { encodePacket, PacketReader, type Packet } from '../../src/wire/packet.t
 import { encodeError, encodeOk, encodeTable, type Dialect } from '../../src/wire/resultset.ts';
 
 /** Flags of Doris 4 (doris-target.md §4.1), DEPRECATE_EOF included. */
-const DORIS_FLAGS = 0x01_38_82_8c;
+export const DORIS_FLAGS = 0x01_38_82_8c;
 
 interface Address {
   readonly host: string;
