@@ -80,14 +80,19 @@ export function findTvfCalls(tokens: readonly Token[]): readonly TvfCall[] {
   return calls;
 }
 
-/** The function of `DESC FUNCTION jobs("type"="insert")`; undefined for any other statement. */
+/** The function of `DESC FUNCTION jobs("type"="insert") [[AS] alias]`; undefined for any other statement. */
 export function describedTvf(tokens: readonly Token[]): TvfName | undefined {
   const [verb, noun] = tokens;
   const describes = isWord(verb, 'DESC') || isWord(verb, 'DESCRIBE');
-  if (!describes || !isWord(noun, 'FUNCTION') || tokens.length !== 2 + CALL_TOKENS) {
-    return undefined;
-  }
-  return insertCall(tokens, 2);
+  if (!describes || !isWord(noun, 'FUNCTION')) return undefined;
+  const [first, ...more] = tokens.slice(2 + CALL_TOKENS);
+  const [alias, end] = isWord(first, 'AS') ? more : [first, ...more];
+  const isAlias = alias === undefined ? first === undefined : isName(alias);
+  return isAlias && end === undefined ? insertCall(tokens, 2) : undefined;
+}
+
+function isName({ kind }: Token): boolean {
+  return kind === 'word' || kind === 'quoted';
 }
 
 /** `jobs ( type = insert )` */
