@@ -226,7 +226,9 @@ describe.runIf(available('mariadb'))('answers of ours', () => {
     }
     expect(commands.executed.length - before).toBe(150);
     const count = "show global status like 'Prepared_stmt_count'";
-    await expect.poll(() => server.query(count)).toMatchObject([{ Value: '0' }]);
+    await expect
+      .poll(() => server.query(count), { timeout: 15_000 })
+      .toMatchObject([{ Value: '0' }]);
     connection.destroy();
   });
 

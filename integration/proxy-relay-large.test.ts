@@ -165,7 +165,9 @@ describe.runIf(available('mariadb'))('large statements and results', () => {
       { field: REMOTE, port: frontend.address.port },
     ]) {
       // A packet that is not acknowledged yet has a timer of its own.
-      await expect.poll(() => new Set(timersOf(legs))).toEqual(new Set([KEEP_ALIVE]));
+      await expect
+        .poll(() => new Set(timersOf(legs)), { timeout: 15_000 })
+        .toEqual(new Set([KEEP_ALIVE]));
       expect(timersOf(legs)).toHaveLength(1100);
     }
     for (const client of clients.slice(0, 3)) {
@@ -173,7 +175,7 @@ describe.runIf(available('mariadb'))('large statements and results', () => {
       expect(await client.answer()).toEqual(['1']);
     }
     for (const client of clients) client.socket.destroy();
-    await expect.poll(() => frontend.sockets.size).toBe(0);
+    await expect.poll(() => frontend.sockets.size, { timeout: 15_000 }).toBe(0);
     await relay.kill();
   });
 

@@ -155,10 +155,12 @@ describe.runIf(available('mysql'))('MySQL 9 as the FE', () => {
     child.stdin.write('select sleep(30);\n');
     const running =
       "select count(*) as n from information_schema.processlist where info like 'select sleep(30)%'";
-    await expect.poll(async () => (await server.query<{ n: number }>(running))[0]?.n).toBe(1);
+    await expect
+      .poll(async () => (await server.query<{ n: number }>(running))[0]?.n, { timeout: 15_000 })
+      .toBe(1);
     child.kill('SIGINT');
     await expect
-      .poll(async () => (await server.query<{ n: number }>(running))[0]?.n, { timeout: 5000 })
+      .poll(async () => (await server.query<{ n: number }>(running))[0]?.n, { timeout: 15_000 })
       .toBe(0);
     child.stdin.end();
     await once(child, 'close');

@@ -135,7 +135,7 @@ describe.runIf(available('mariadb'))('MariaDB as the FE', () => {
     await connection.end();
     const [outer] = front.recordings;
     const [inner] = back.recordings;
-    await expect.poll(() => inner?.toServer.at(-1)?.at(4)).toBe(1); // COM_QUIT
+    await expect.poll(() => inner?.toServer.at(-1)?.at(4), { timeout: 15_000 }).toBe(1); // COM_QUIT
     for (const direction of ['toServer', 'toClient'] as const) {
       const outside = Buffer.concat(outer?.[direction] ?? []);
       const inside = Buffer.concat(inner?.[direction] ?? []);

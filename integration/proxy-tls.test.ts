@@ -245,7 +245,7 @@ cur.execute("select repeat('x', 3000000)"); print(len(cur.fetchone()[0]))
         /ERROR 1043 \(08S01\): No TLS with the Doris FE 127\.0\.0\.1:\d+: .* certificate.*, by the certificates of --fe-tls-ca/,
       );
       // The FE has seen a connection that came to nothing, and no login.
-      await expect.poll(() => secure.query(failed)).not.toEqual(before);
+      await expect.poll(() => secure.query(failed), { timeout: 15_000 }).not.toEqual(before);
       // Whoever does without TLS is not concerned.
       const plainClient = await mysqlCli([...login(relay.port), ...PLAIN, '-N', '-e', 'select 1']);
       expect(plainClient).toMatchObject({ code: 0, stdout: '1\n' });
