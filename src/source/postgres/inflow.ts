@@ -106,13 +106,8 @@ export class Inflow {
 
   /** Gives the connection back, with all that waits. */
   end(): void {
-    clearTimeout(this.#resting);
-    if (this.#state === undefined) {
-      this.#stream.off('data', this.#copy);
-      this.#stream.on('data', this.#driver);
-    } else {
-      this.#state.reader = undefined;
-    }
+    this.#detach();
+    if (this.#state === undefined) this.#stream.on('data', this.#driver);
     const rest = this.#queue.rest();
     if (rest.length > 0) this.#driver(rest);
     this.#stream.resume();
@@ -120,8 +115,14 @@ export class Inflow {
 
   /** What still arrives belongs to nobody. */
   close(): void {
-    clearTimeout(this.#resting);
+    this.#detach();
     this.#stream.destroy();
+  }
+
+  #detach(): void {
+    clearTimeout(this.#resting);
+    if (this.#state === undefined) this.#stream.off('data', this.#copy);
+    else this.#state.reader = undefined;
   }
 
   readonly #giveRoom = (): Buffer => (this.#room = this.#queue.room());

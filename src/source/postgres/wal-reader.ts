@@ -11,8 +11,6 @@ import {
 import { lsnText } from './lsn.ts';
 import { Inflow } from './inflow.ts';
 import { walMessage, WalQueue } from './wal-queue.ts';
-
-export { KEEPALIVE } from './wal-queue.ts';
 import { streamError } from './replication-slot.ts';
 import { quoteLiteral, quoteName } from './sql-text.ts';
 

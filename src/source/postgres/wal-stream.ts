@@ -14,7 +14,8 @@ import {
 } from './pgoutput.ts';
 import type { PartWatch } from './part-watch.ts';
 import type { RowReread } from './row-reread.ts';
-import { KEEPALIVE, type WalReader } from './wal-reader.ts';
+import { KEEPALIVE } from './wal-queue.ts';
+import type { WalReader } from './wal-reader.ts';
 import type { WalRelations } from './wal-relations.ts';
 import { WalRows } from './wal-rows.ts';
 

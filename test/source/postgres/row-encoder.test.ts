@@ -2,100 +2,21 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/encode/batch.ts';
 import { ProxyError } from '../../../src/model/error.ts';
-import type { ColumnSpec, TableSpec } from '../../../src/model/table.ts';
-import { readRelation } from '../../../src/source/postgres/pgoutput.ts';
+import type { TableSpec } from '../../../src/model/table.ts';
 import { RowEncoder } from '../../../src/source/postgres/row-encoder.ts';
-import { WalRows, WalTable } from '../../../src/source/postgres/wal-rows.ts';
 import * as message from '../../support/pgoutput-messages.ts';
-
-function column(
-  name: string,
-  typeOid: number,
-  dorisType: string,
-  more: Partial<ColumnSpec> = {},
-): ColumnSpec {
-  const nullable = name !== 'id';
-  return { name, typeOid, dorisType, sourceType: 'x', nullable, comment: '', ...more };
-}
-
-function tableOf(...columns: readonly ColumnSpec[]): TableSpec {
-  const all = [column('id', 23, 'INT'), ...columns];
-  return { schema: 's', name: 't', target: 't', columns: all, key: ['id'] };
-}
-
-/** COPY's text format, as the server writes it. */
-function copyField(text: string | null): string {
-  if (text === null) return '\\N';
-  const letters: Record<string, string> = {
-    '\\': '\\\\',
-    '\b': '\\b',
-    '\f': '\\f',
-    '\n': '\\n',
-    '\r': '\\r',
-    '\t': '\\t',
-    '\v': '\\v',
-  };
-  return text.replaceAll(/[\\\b\f\n\r\t\v]/g, (c) => letters[c]!);
-}
-
-function lines(batch: Batch): string[] {
-  const text = Buffer.concat(batch.bodies().flatMap((b) => b.body)).toString();
-  batch.reset();
-  return text.split('\n').slice(0, -1);
-}
-
-const FORMS = ['generated', 'interpreted'] as const;
-
-/** A line as it lies in a received piece: behind it come its newline and more. */
-function received(line: string | Buffer): { readonly bytes: Buffer; readonly to: number } {
-  const bytes = Buffer.concat([Buffer.from(line), Buffer.from('\nd\0\0\0\x7f1\tmore')]);
-  return { bytes, to: Buffer.byteLength(line) };
-}
-
-function viaCopy(table: TableSpec, values: readonly (string | null)[], checkUtf8 = false): string {
-  const { bytes, to } = received(values.map(copyField).join('\t'));
-  const [generated, interpreted] = FORMS.map((form) => {
-    const batch = new Batch();
-    new RowEncoder(table, checkUtf8, form).copyRow(batch.table(table), bytes, 0, to);
-    return lines(batch)[0]!;
-  });
-  expect(generated).toBe(interpreted);
-  return generated!;
-}
-
-/** Writes a row of the log; the table's columns are those of the relation. */
-function insert(
-  encoder: RowEncoder,
-  batch: Batch,
-  values: readonly (string | null)[],
-  more = 'more of the piece',
-): void {
-  const { spec } = encoder;
-  const columns = spec.columns.map(({ name, typeOid }) => ({
-    name,
-    oid: typeOid!,
-    identity: spec.key.includes(name),
-  }));
-  const description = message.relation(1, spec.schema, spec.name, columns);
-  const table = new WalTable(readRelation(description, 0, description.length), encoder);
-  const row = message.insert(1, values);
-  const piece = Buffer.concat([row, Buffer.from(more)]);
-  const rows = new WalRows(() => expect.unreachable());
-  rows.write(table, batch, piece, 0, row.length);
-}
-
-function viaLog(table: TableSpec, values: readonly (string | null)[], checkUtf8 = false): string {
-  // Without a piece behind it a row is written value by value, whatever the form.
-  const written = FORMS.flatMap((form) =>
-    ['more of the piece', ''].map((more) => {
-      const batch = new Batch();
-      insert(new RowEncoder(table, checkUtf8, form), batch, values, more);
-      return lines(batch)[0]!;
-    }),
-  );
-  expect(new Set(written).size).toBe(1);
-  return written[0]!;
-}
+import {
+  column,
+  copiedLines,
+  copyField,
+  insert,
+  lines,
+  same,
+  tableOf,
+  takeLine,
+  viaCopy,
+  viaLog,
+} from '../../support/postgres-rows.ts';
 
 const TEXT = tableOf(column('a', 25, 'STRING'), column('b', 25, 'STRING'), column('c', 23, 'INT'));
 /** Any characters, and those that COPY or JSON escape among plain ones. */
@@ -211,25 +132,15 @@ test.each([
 
 test('a row without as many values as columns is refused', () => {
   for (const line of ['1\ta\tb', '1\ta\tb\t5\t6', '1\t\\N\tb', '1\ta\tb\t\\N\t', '']) {
-    for (const form of FORMS) {
-      const { bytes, to } = received(line);
-      const encoder = new RowEncoder(TEXT, false, form);
-      expect(() => encoder.copyRow(new Batch().table(TEXT), bytes, 0, to)).toThrow(
-        'COPY sent a row without 4 values',
-      );
-    }
+    expect(() => same(copiedLines(TEXT, Buffer.from(line)))).toThrow(
+      'COPY sent a row without 4 values',
+    );
   }
 });
 
 test('text of a SQL_ASCII database that is not UTF-8 is refused, not replaced', () => {
   const line = Buffer.concat([Buffer.from('1\t'), Buffer.of(0xe4), Buffer.from('\tb\t5')]);
-  for (const form of FORMS) {
-    const { bytes, to } = received(line);
-    const encoder = new RowEncoder(TEXT, true, form);
-    expect(() => encoder.copyRow(new Batch().table(TEXT), bytes, 0, to)).toThrow(
-      'the text is not UTF-8',
-    );
-  }
+  expect(() => same(copiedLines(TEXT, line, true))).toThrow('the text is not UTF-8');
   expect(JSON.parse(viaCopy(TEXT, ['1', 'ä', 'b', '5'], true))).toMatchObject({ a: 'ä' });
 });
 
@@ -281,8 +192,7 @@ test('the fast way into the batch keeps one row a key, also when the batch chang
     const k = `k${i % 700}`;
     const b = i % 97 === 0 ? 'long\n'.repeat(20_000) : 'ü'.repeat(i % 50);
     const line = ['a'.repeat(i % 300), k, copyField(b), String(i % 3)].join('\t');
-    const { bytes, to } = received(line);
-    encoder.copyRow(batch.table(table), bytes, 0, to);
+    takeLine(encoder, batch, line);
     expected.set(`${i % 3} ${k}`, `${'a'.repeat(i % 300)} ${b.length}`);
   }
   const rows = lines(batch).map((line) => JSON.parse(line) as Record<string, string>);
@@ -299,10 +209,14 @@ test('a row and its deletion in one batch are one row, whichever came last', () 
   const table = tableOf(column('v', 25, 'STRING'));
   const encoder = new RowEncoder(table, false);
   const batch = new Batch();
-  insert(encoder, batch, ['1', '1']);
+  const put = (id: string): void => {
+    const row = message.insert(1, [id, id]);
+    insert(encoder, batch, row, row.length);
+  };
+  put('1');
   encoder.deleteKey(batch.table(table), keyOf(1));
   encoder.deleteKey(batch.table(table), keyOf(2));
-  insert(encoder, batch, ['2', '2']);
+  put('2');
   const kept = lines(batch).map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(kept.map((row) => [row['id'], row['__DORIS_DELETE_SIGN__']])).toEqual([
     [1, 1],
