@@ -58,6 +58,8 @@ export class Session {
   #own: OwnRequest | undefined;
   #running = false;
   readonly #dialogue: SideDialogue;
+  #piped = false;
+  #frontendGone = false;
   #draining = false;
   #closed = false;
 
@@ -86,9 +88,8 @@ export class Session {
       this.#log.info('login took too long');
       this.destroy();
     }, options.loginTimeoutMs);
-    const opening = new AbortController();
-    this.#opening = opening;
-    void this.#open(opening.signal);
+    this.#opening = new AbortController();
+    void this.#open(this.#opening.signal);
   }
 
   /** Closes as soon as the client waits for no answer and has no transaction open. */
@@ -169,17 +170,21 @@ export class Session {
   // --- client to FE ---
 
   #fromClient(chunk: Buffer): boolean {
-    const router = this.#router;
+    this.#route(() => this.#router.push(chunk));
+    if (!this.#closed) this.#relay?.clientRead();
+    return true;
+  }
+
+  /** Lets the router decide about requests: new ones, or those that it has kept. */
+  #route(take: () => void): void {
     try {
-      router.push(chunk);
+      take();
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#refuse(error);
-      return true;
+      return;
     }
-    if (router.lost !== undefined) this.#becomePipe(router.lost);
-    this.#relay?.clientRead();
-    return true;
+    if (this.#router.lost !== undefined) this.#becomePipe(this.#router.lost);
   }
 
   #toFrontend(bytes: Buffer): void {
@@ -209,8 +214,6 @@ export class Session {
     }
     this.#router.giveUp();
   }
-
-  #piped = false;
 
   // --- FE to client ---
 
@@ -271,7 +274,7 @@ export class Session {
     const own = this.#own;
     if (!own || this.#running) return;
     this.#own = undefined;
-    this.#router.reconsider(own);
+    this.#route(() => this.#router.reconsider(own));
   }
 
   // --- requests of ours ---
@@ -314,13 +317,15 @@ export class Session {
     if (this.#closed) return;
     this.#running = false;
     this.#own = undefined;
-    if ('client' in answer) {
-      this.#client.write(answer.client);
-      if (this.#frontendGone) this.#sayGoodbye(Buffer.alloc(0));
-      this.#router.resume();
-    } else {
-      this.#router.relay(answer.frontend);
+    if (this.#frontendGone) {
+      this.#sayGoodbye('client' in answer ? answer.client : this.#lostAnswer(0));
+      return;
     }
+    if ('client' in answer) this.#client.write(answer.client);
+    this.#route(() =>
+      'client' in answer ? this.#router.resume() : this.#router.relay(answer.frontend),
+    );
+    if (this.#closed) return;
     this.#relay?.paceClient();
     if (this.#draining) this.#closeIfDrained();
   }
@@ -337,13 +342,15 @@ export class Session {
     return lostText(this.#frontend, this.#options.frontends.route, this.#walker.authenticated);
   }
 
+  #lostAnswer(sequence: number): Buffer {
+    return encodeError(sequence, 1105, 'HY000', this.#lostText);
+  }
+
   #frontendLost(): ProxyError {
     return new ProxyError('STATEMENT', this.#lostText);
   }
 
   // --- closing ---
-
-  #frontendGone = false;
 
   /** The FE's next answer could not be told from the client's: no more of it. */
   #dropFrontend(): void {
@@ -363,11 +370,7 @@ export class Session {
     const told = this.#walker.authenticated || this.#options.frontends.route.proxyProtocol;
     const waits = told && this.#walker.pending > 0 && this.#walker.untouched;
     const sequence = (this.#walker.nextSequence - 1) & 0xff;
-    this.#sayGoodbye(
-      waits && !this.#piped
-        ? encodeError(sequence, 1105, 'HY000', this.#lostText)
-        : Buffer.alloc(0),
-    );
+    this.#sayGoodbye(waits && !this.#piped ? this.#lostAnswer(sequence) : Buffer.alloc(0));
   }
 
   /** Writes the last bytes and closes the client once they are out; the FE is closed now. */

@@ -7,6 +7,8 @@ import { cutAt } from '../support/bytes.ts';
 import { commandPacket, echo, type RawAnswer } from '../support/relay-ends.ts';
 import { NEW, PREPARE, QUERY, world } from '../support/relay-world.ts';
 
+const EXECUTE = 0x17;
+
 const asksForFile: RawAnswer = (payload, socket, { sequence }) => {
   if (payload.toString('utf8', 1).startsWith('load')) {
     socket.write(encodePacket(sequence + 1, Buffer.from('\xfbx.csv', 'latin1')));
@@ -134,6 +136,26 @@ describe('statements', () => {
     expect(it.frontend.commands).toEqual([]);
     expect(await client.answer()).toEqual(['OK']);
     expect(await client.answer()).toEqual(['1']);
+  });
+
+  test('behind a slow one of ours may be beyond all limits: its client is refused, nobody else', async () => {
+    await using it = await world();
+    const other = await it.login();
+    const client = await it.login();
+    const header = Buffer.of(0x80, 0x84, 0x1e, 0, EXECUTE, 1, 0, 0, 0x40);
+    client.send(Buffer.concat([commandPacket(QUERY, 'pause job slow 50'), header]));
+    expect(await client.answer()).toEqual(['OK']);
+    expect(await client.answer()).toEqual(['Got a bad packet: parameters of more than 1 MiB']);
+    other.command(QUERY, 'select 1');
+    expect(await other.answer()).toEqual(['1']);
+  });
+
+  test("that turn out to be Doris' own when the FE has gone end with an ERR", async () => {
+    await using it = await world();
+    const client = await it.login();
+    client.command(QUERY, 'pause job late 50');
+    for (const socket of it.frontend.sockets) socket.destroy();
+    expect((await client.answer()).join('')).toContain('closed the connection');
   });
 
   test("that turn out to be Doris' own are sent on unchanged", async () => {

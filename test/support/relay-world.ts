@@ -41,7 +41,8 @@ export class FakeCommands implements Commands {
           };
         }
         if (word === 'relay') return 'relay';
-        if (word === 'slow') await sleep(Number(rest));
+        if (word === 'slow' || word === 'late') await sleep(Number(rest));
+        if (word === 'late') return 'relay';
         if (word === 'fail') throw new ProxyError('PRIVILEGE', 'Access denied; you need ADMIN');
         if (word === 'crash') throw new TypeError('bug');
         if (word === 'ask') {
