@@ -71,11 +71,33 @@ const GAP = String.raw`(?:[\s\0;]|\u00ef\u00bb\u00bf|--[^\n]*\n|#[^\n]*\n|/\*(?:
 /** The only statements of ours that may be long: they name tables. */
 const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
+const packed = (letters: string): number => Buffer.from(letters).readUIntBE(0, 3);
+
+/** Three letters of each of the words in {@link HINT}, those that the fewest other words have. */
+const [JOB, TASK, CONFIG] = [packed('job'), packed('ask'), packed('nfi')];
+
+/**
+ * Up to this length a loop is quicker: a text and a regular expression take less for a byte, but half a microsecond
+ * at all in a process whose caches are busy, which was half of what the relay's own code took for a query.
+ */
+const SHORT_BYTES_MAX = 256;
+
+/** Whether the letters of a word of ours are there, small or capital. */
+function hasLetters(bytes: Buffer, from: number, to: number): boolean {
+  let last = 0;
+  for (let i = from; i < to; i++) {
+    last = ((last << 8) | bytes[i]! | 0x20) & 0xff_ff_ff;
+    if (last === JOB || last === TASK || last === CONFIG) return true;
+  }
+  return false;
+}
+
 /**
  * A first look at a statement of `length` bytes that begins at `from`, of which {@link SEARCHED_BYTES_MAX} or all are there.
  * `false`: certainly not ours, pass it on. `true`: ask whoever can parse.
  */
 export function mayBeOurs(bytes: Buffer, from: number, length: number): boolean {
+  if (length <= SHORT_BYTES_MAX && !hasLetters(bytes, from, from + length)) return false;
   // Words of ours are ASCII, so latin1 will do, and it is the cheapest.
   const text = bytes.toString('latin1', from, from + Math.min(length, SEARCHED_BYTES_MAX));
   return (length <= SEARCHED_BYTES_MAX ? HINT : JOB_START).test(text);

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { recognize } from '../../src/sql/recognize.ts';
 import { answerOf, Command, mayBeOurs } from '../../src/wire/request.ts';
@@ -79,6 +80,28 @@ test('whatever is recognised was looked at before', () => {
     expect(recognize(sql), sql).toBeDefined();
     expect(looks(sql), sql).toBe(true);
   }
+});
+
+test('a short statement is looked at like a long one', () => {
+  const word = fc.constantFrom(
+    'job',
+    'JOBS',
+    'task',
+    'Tasks',
+    'streaming_job',
+    'streaming\\_task',
+    'frontend config',
+    'config',
+    ...Array.from("( \n-_/*'x\u{feff}é"),
+  );
+  const text = fc.array(fc.oneof(word, fc.string({ maxLength: 4 })), { maxLength: 12 });
+  fc.assert(
+    fc.property(text, (words) => {
+      const sql = words.join('');
+      expect(looks(sql)).toBe(looks(`${sql}${' '.repeat(300)}`));
+    }),
+    { numRuns: 5000 },
+  );
 });
 
 describe('a long statement', () => {
