@@ -70,15 +70,17 @@ function onFill(around: (fill: () => Promise<Fill>, limit: FillLimit) => Promise
 }
 
 const statuses = (): string[] => catalog.tasks(1).map(({ status }) => status);
+const eventually = (check: () => void): Promise<void> =>
+  vi.waitFor(check, { timeout: 8_000, interval: 2 });
 const loaded = (count: number): Promise<void> =>
-  vi.waitFor(() => expect(catalog.job(1)!.succeedTaskCount).toBe(count), { interval: 2 });
+  eventually(() => expect(catalog.job(1)!.succeedTaskCount).toBe(count));
 const write = (key: number): void => void source.log.push([{ table: T, key, value: 'x' }]);
 
 describe('the task that waits', () => {
   test('is shown while the source is idle, and becomes the next load', async () => {
     await create();
     await running(async () => {
-      await vi.waitFor(() => expect(statuses()).toEqual(['PENDING']));
+      await eventually(() => expect(statuses()).toEqual(['PENDING']));
       const [waiting] = catalog.tasks(1);
       expect(waiting).not.toHaveProperty('startTimeMs');
       write(1);
@@ -98,8 +100,8 @@ describe('the task that waits', () => {
     const ids = new Set<number>();
     for (let start = 0; start < 3; start += 1) {
       await running(async () => {
-        await vi.waitFor(() => expect(catalog.job(1)!.status).toBe('RUNNING'));
-        await vi.waitFor(() => expect(ids).not.toContain(catalog.tasks(1)[0]?.id));
+        await eventually(() => expect(catalog.job(1)!.status).toBe('RUNNING'));
+        await eventually(() => expect(ids).not.toContain(catalog.tasks(1)[0]?.id));
       });
       expect(statuses()).toEqual(['PENDING']);
       ids.add(catalog.tasks(1)[0]!.id);
@@ -118,7 +120,7 @@ describe('the task that waits', () => {
       return load(args[0], args[1], args[2]);
     });
     await running(async () => {
-      await vi.waitFor(() => expect(statuses()).toEqual(['PENDING']));
+      await eventually(() => expect(statuses()).toEqual(['PENDING']));
       // Another job takes numbers, and may load into the same table.
       const other = await catalog.nextId();
       write(1);
@@ -136,9 +138,9 @@ describe('the task that waits', () => {
       return fill();
     });
     await running(async () => {
-      await vi.waitFor(() => expect(statuses()).toEqual(['PENDING']));
+      await eventually(() => expect(statuses()).toEqual(['PENDING']));
       purged = true;
-      await vi.waitFor(() => expect(catalog.job(1)!.status).toBe('PAUSED'));
+      await eventually(() => expect(catalog.job(1)!.status).toBe('PAUSED'));
     });
     expect(catalog.job(1)).toMatchObject({
       canceledTaskCount: 1,
