@@ -294,6 +294,25 @@ describe.runIf(available('postgres18'))('tables of Postgres', () => {
     expect(published).toEqual([{ name: 'good' }]);
   });
 
+  test('have the key of a unique index where there is no other, in its order, once the server logs it', async () => {
+    const place = await world.place(
+      `CREATE TABLE uniq (v TEXT, a INT NOT NULL, b INT NOT NULL, UNIQUE (b, a));
+       INSERT INTO uniq SELECT 'v' || i, i, i % 3 FROM generate_series(1, 30) i`,
+    );
+    const refused = place.createJob('uniq', 'uniq').catch((error: unknown) => String(error));
+    const cure = /ALTER TABLE \S+ REPLICA IDENTITY USING INDEX \S+/.exec((await refused) ?? '');
+    await place.sql(cure![0]);
+    await place.createJob('uniq', 'uniq', { snapshot_split_size: '7' });
+    await place.same('uniq', { key: ['b', 'a'] });
+    await place.sql(
+      `INSERT INTO uniq VALUES ('new', 100, 1); UPDATE uniq SET v = 'changed' WHERE a = 1;
+       UPDATE uniq SET a = 200 WHERE a = 2; DELETE FROM uniq WHERE a = 3`,
+    );
+    await place.same('uniq', { key: ['b', 'a'] });
+    const [made] = await world.rows(`SHOW CREATE TABLE ${place.target}.uniq`);
+    expect(Object.values(made!).join()).toContain('UNIQUE KEY(`b`, `a`)');
+  });
+
   test("have moments by the clocks of the user's sessions at CREATE JOB, on both roads and from then on", async () => {
     const { user } = world.postgres;
     await world.postgres.query(`ALTER ROLE ${user} SET TimeZone = 'America/New_York'`);

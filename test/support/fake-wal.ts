@@ -30,7 +30,7 @@ export const COLUMNS: readonly message.TestColumn[] = [
   { name: 'v', oid: 25 },
 ];
 
-const SOURCE: SourceTable = {
+export const SOURCE: SourceTable = {
   oid: TABLE_OID,
   schema: 'public',
   name: 't',

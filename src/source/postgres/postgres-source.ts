@@ -24,10 +24,10 @@ import { RowReread } from './row-reread.ts';
 import { SharedSnapshot } from './shared-snapshot.ts';
 import { PostgresSplitReader } from './split-reader.ts';
 import { checkZone, sessionZone, zoneSetting } from './session-zone.ts';
-import { quoteTable } from './sql-text.ts';
 import { readTables, type SourceTable } from './table-catalog.ts';
 import { gone } from './table-checks.ts';
-import { copiedColumns, nextSplit, splitCopy } from './table-split.ts';
+import { partCopy, type TablePart } from './table-parts.ts';
+import { nextSplit, splitCopy } from './table-split.ts';
 import { WalReader, type WalReaderOptions } from './wal-reader.ts';
 import { WalRelations, type KnownTable } from './wal-relations.ts';
 import { PostgresChangeStream, type StreamReader } from './wal-stream.ts';
@@ -327,13 +327,20 @@ export class PostgresSource implements Source {
       looksUpOnce,
       publication: this.#names.publication,
       session: () => this.#session(),
-      readPart: async ({ encoder }, part) => {
-        const session = await this.#take();
-        await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-        const sql = `COPY (SELECT ${copiedColumns(encoder.spec)} FROM ONLY ${quoteTable(part)}) TO STDOUT`;
-        return new PostgresSplitReader(session, encoder, sql, () => this.#giveBack(session));
-      },
+      readPart: ({ encoder }, part) => this.#readPart(encoder, part),
     });
+  }
+
+  async #readPart(encoder: RowEncoder, part: TablePart): Promise<SplitReader> {
+    const session = await this.#take();
+    try {
+      await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      const sql = await partCopy(session, encoder.spec, part);
+      return new PostgresSplitReader(session, encoder, sql, () => this.#giveBack(session));
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
   }
 
   async #typeName(oid: number, modifier: number): Promise<string> {

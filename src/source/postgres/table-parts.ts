@@ -1,4 +1,7 @@
+import type { TableSpec } from '../../model/table.ts';
 import type { Session } from './connection.ts';
+import { quoteTable } from './sql-text.ts';
+import { copiedColumns } from './table-split.ts';
 
 /** A relation that holds rows of a table: the table itself, or a partition at the end of its tree. */
 export interface TablePart {
@@ -55,4 +58,25 @@ export async function readParts(
     byTable.get(Number(root))?.push({ ...rest, oid: Number(oid), path: path.map(Number) });
   }
   return byTable;
+}
+
+/**
+ * The COPY of a part's rows. Who may read a table may read it through its partitions' parent, and not always a partition that somebody
+ * else has made: then by the condition that its rows fulfil, which the server also finds the partition by.
+ */
+export async function partCopy(
+  session: Session,
+  table: TableSpec,
+  part: TablePart,
+): Promise<string> {
+  const [row] = await session.rows<{ readonly condition: string | null }>(
+    `SELECT CASE WHEN NOT (has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(c.relnamespace, 'USAGE'))
+            THEN COALESCE(pg_get_partition_constraintdef(c.oid), 'TRUE') END AS condition
+     FROM pg_class c WHERE c.oid = $1::oid`,
+    [String(part.oid)],
+  );
+  const condition = row?.condition ?? null;
+  const rows =
+    condition === null ? `ONLY ${quoteTable(part)}` : `${quoteTable(table)} WHERE ${condition}`;
+  return `COPY (SELECT ${copiedColumns(table)} FROM ${rows}) TO STDOUT`;
 }
