@@ -3,6 +3,7 @@ import { createConnection as connectSocket, type Socket } from 'node:net';
 import { promisify } from 'node:util';
 import type { Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newScramble } from './packets.ts';
 import { startStandin, type Standin } from './standin.ts';
 import { connect, rowsOf } from './test-client.ts';
 
@@ -96,6 +97,11 @@ describe('login', () => {
       expect(bytes.subarray(51).toString('latin1')).toBe('\0mysql_native_password\0');
       expect(bytes.subarray(12, 20).includes(0) || bytes.subarray(39, 51).includes(0)).toBe(false);
     }));
+
+  test('a scramble is what every client reads: ASCII without NUL', () => {
+    const bytes = Array.from({ length: 500 }, () => [...newScramble()]).flat();
+    expect(bytes.every((byte) => byte > 0 && byte < 128)).toBe(true);
+  });
 
   test('another plugin is switched to the native one with the same scramble', () =>
     withRaw(async (raw) => {

@@ -178,9 +178,9 @@ export class PacketSplitter {
   }
 }
 
-/** 20 random bytes without NUL, which would end the scramble early in some clients. */
+/** 20 random bytes from 1 to 127, as MySQL's own: NUL would end the scramble early, and Connector/J reads it as ASCII. */
 export function newScramble(): Buffer {
-  return randomBytes(20).map((byte) => (byte & 0x7f) + 1) as Buffer;
+  return randomBytes(20).map((byte) => (byte % 127) + 1) as Buffer;
 }
 
 export function handshakePacket(connectionId: number, version: string, scramble: Buffer): Buffer {
