@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { buildTable, checkDatabaseName, parseTableDefinition } from './create-table.ts';
 import type { Database, Table } from './catalog.ts';
 import { OK, type Result } from './result.ts';
@@ -121,10 +120,9 @@ export async function truncateTable(statement: Statement, session: Session): Pro
   if (!statement.done) throw refusal('doris-standin truncates whole tables only');
   requirePrivilege(session.account, 'Load_priv', database.name, table.name);
   const { state } = session;
-  const late = state.faults.take('lateTruncate', table.name);
-  if (late !== undefined) {
+  if (state.faults.take('lateTruncate', table.name)) {
     session.kill(true);
-    await sleep(late.ms ?? 1000);
+    await state.faults.hold();
   }
   await state.inCommitOrder(table, () =>
     state.store.write((connection) => connection.run(`DELETE FROM ${physicalName(table)}`)),

@@ -6,7 +6,7 @@ export interface Fault {
   readonly table?: string;
   /** `resetAfterBody`: whether the load commits before the socket is cut. */
   readonly commit?: boolean;
-  /** Delay of `slowBe`, `lateBegin`, `lateCommit`, `lateTruncate`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
+  /** Delay of `slowBe`, `publishDelay`, and until a `publishTimeout` load is visible, in milliseconds. */
   readonly ms?: number;
   /** Text of `failWith`, its `[CODE]` included. */
   readonly message?: string;
@@ -23,9 +23,9 @@ const NAMES = [
   'publishDelay',
   /** BE: committed and visible, answered with `Fail` and an RPC error. */
   'failAfterCommit',
-  /** BE: the whole body lies in its socket for `ms` before the transaction begins. */
+  /** BE: the whole body lies in its socket before the transaction begins, until it is released. */
   'lateBegin',
-  /** BE: the transaction runs for `ms` before it commits, whether the client is there or not. */
+  /** BE: the transaction runs until it is released, and then commits, whether the client is there or not. */
   'lateCommit',
   /** BE: the answer comes `ms` late. */
   'slowBe',
@@ -39,7 +39,7 @@ const NAMES = [
   'noTwoPhase',
   /** BE: the table is dropped just before the load commits. */
   'dropTable',
-  /** FE: a TRUNCATE is cut off, and runs `ms` later. */
+  /** FE: a TRUNCATE is cut off, and runs when it is released. */
   'lateTruncate',
   /** The BE cuts every connection and the FE finds no live BE. */
   'beDown',
@@ -52,6 +52,7 @@ export type FaultName = (typeof NAMES)[number];
 /** The switches. Each strikes `count` times, then it is off. */
 export class Faults {
   private readonly armed = new Map<FaultName, Fault>();
+  private readonly held: (() => void)[] = [];
 
   /**
    * Arms `{name: {count, ...}}`; a count of 0 disarms. Names that are left out stay as they are.
@@ -85,6 +86,18 @@ export class Faults {
     if (fault.table !== undefined && fault.table !== table) return undefined;
     if (--fault.count === 0) this.armed.delete(name);
     return fault;
+  }
+
+  /** Resolves when {@link release} is called. */
+  hold(): Promise<void> {
+    return new Promise((resolve) => {
+      this.held.push(resolve);
+    });
+  }
+
+  /** Lets everything go on that a fault has held back. */
+  release(): void {
+    for (const resume of this.held.splice(0)) resume();
   }
 
   /** Whether the fault is armed, without using it up. */

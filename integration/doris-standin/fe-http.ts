@@ -170,7 +170,7 @@ function schema(
   envelope(response, 0, 'success', { keysType, properties, status: 200 });
 }
 
-/** `PUT /_standin/faults` arms, `DELETE` disarms all; `GET /_standin/loads` shows the attempts to load. */
+/** `PUT /_standin/faults` arms, `DELETE` disarms all; `PUT /_standin/release` lets go what they hold; `GET /_standin/loads` shows the attempts to load. */
 async function control(
   state: State,
   request: IncomingMessage,
@@ -186,6 +186,8 @@ async function control(
     }
   } else if (what === 'faults' && request.method === 'DELETE') {
     state.faults.clear();
+  } else if (what === 'release' && request.method === 'PUT') {
+    state.faults.release();
   } else if (what === 'loads' && request.method === 'GET') {
     return sendJson(response, state.loads);
   } else if (what !== 'faults' || request.method !== 'GET') {

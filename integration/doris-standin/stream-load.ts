@@ -92,7 +92,7 @@ export class StreamLoad {
     this.response.end(`${JSON.stringify(this.answer(outcome), undefined, 4)}\n`);
   }
 
-  private async delay(name: 'slowBe' | 'publishDelay' | 'lateCommit'): Promise<void> {
+  private async delay(name: 'slowBe' | 'publishDelay'): Promise<void> {
     const fault = this.state.faults.take(name, this.table);
     if (fault !== undefined) await sleep(fault.ms ?? 1000);
   }
@@ -138,7 +138,7 @@ export class StreamLoad {
         filteredRows: load.filteredRows,
       };
     }
-    await this.delay('lateCommit');
+    if (state.faults.take('lateCommit', this.table)) await state.faults.hold();
     const reset = state.faults.take('resetAfterBody', this.table);
     if (reset !== undefined && reset.commit !== true) throw new Cut();
     const outcome = await this.commit(load, transaction);
@@ -153,10 +153,10 @@ export class StreamLoad {
 
   /** The body as it comes; or, long after it came, from where it has been waiting. */
   private async arrived(): Promise<AsyncIterable<Buffer>> {
-    const late = this.state.faults.take('lateBegin', this.table);
-    if (late === undefined) return this.request;
+    const { faults } = this.state;
+    if (faults.take('lateBegin', this.table) === undefined) return this.request;
     const held = await buffer(this.request);
-    await sleep(late.ms ?? 1000);
+    await faults.hold();
     return Readable.from([held], { objectMode: false });
   }
 
