@@ -83,6 +83,7 @@ async function lookUps(): Promise<readonly string[]> {
   });
   await client.version();
   await client.databaseExists("it's");
+  await client.jobNames();
   await client.describeTable('dw', 'select');
   return fe.statements;
 }

@@ -106,6 +106,8 @@ export class JobCreator {
     if (name === '') throw refuse('Job name can not be empty');
     if (name.startsWith('inner_')) throw refuse('job name can not start with inner_');
     this.#expectFreeName(name, await nativeJobNames(caller));
+    // The caller may not see them all.
+    this.#expectFreeName(name, new Set(await this.#parts.target.jobNames()));
     const sourceType = readSourceType(ends.sourceType);
     if (!(await this.#parts.target.databaseExists(ends.targetDatabase))) {
       throw refuse(`Target database ${ends.targetDatabase} does not exist`);

@@ -24,7 +24,10 @@ export type JobStore = Pick<
 export type JobScheduler = Pick<Scheduler, 'wake' | 'stopped'>;
 
 /** Tables of Doris, seen and made by the service account. */
-export type TargetTables = Pick<FrontendClient, 'databaseExists' | 'describeTable' | 'execute'>;
+export type TargetTables = Pick<
+  FrontendClient,
+  'databaseExists' | 'describeTable' | 'execute' | 'jobNames'
+>;
 
 /** What the statements work with. */
 export interface JobParts {

@@ -145,6 +145,16 @@ export class FrontendClient implements AsyncDisposable {
     return { ...parseKey(ddl), ...parseSequence(ddl), columns: columns.map(columnOf) };
   }
 
+  /**
+   * Names of Doris' own insert jobs that the account may see; none where Doris has no such jobs.
+   * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY
+   */
+  async jobNames(): Promise<readonly string[]> {
+    const sql = 'SELECT Name FROM jobs("type"="insert")';
+    const rows = await this.query(sql).catch(noneIfRefused);
+    return rows.map((row) => valueOf(row, 'Name'));
+  }
+
   /** Which Doris answers. @throws ProxyError as {@link query} */
   async version(signal?: AbortSignal): Promise<DorisVersion> {
     const [row] = await this.query('SELECT @@version_comment AS version', signal);

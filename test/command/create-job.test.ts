@@ -260,6 +260,8 @@ describe('CREATE JOB', () => {
     expect(await world.refusal(create({ name: 'theirs' }))).toBe(
       plain('job name exist, jobName:theirs'),
     );
+    world.parts.target.jobs.push('hidden'); // from the caller
+    expect(await world.refusal(create({ name: 'hidden' }))).toMatch(/job name exist/);
     expect(await world.run(create({ name: 'J' }))).toEqual({ kind: 'ok' });
   });
 

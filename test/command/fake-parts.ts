@@ -35,11 +35,17 @@ class FakeTarget implements TargetTables {
   readonly databases = new Set(['db']);
   readonly tables = new Map<string, TargetTable>();
   readonly statements: string[] = [];
+  /** Jobs of Doris that the service account sees. */
+  readonly jobs: string[] = [];
   /** A table whose CREATE fails. */
   broken = '';
 
   databaseExists(database: string): Promise<boolean> {
     return Promise.resolve(this.databases.has(database));
+  }
+
+  jobNames(): Promise<readonly string[]> {
+    return Promise.resolve(this.jobs);
   }
 
   describeTable(database: string, table: string): Promise<TargetTable | undefined> {

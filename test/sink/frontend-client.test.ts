@@ -109,6 +109,16 @@ describe('a TRUNCATE', () => {
 });
 
 describe('look-ups', () => {
+  test('names of jobs are those that Doris has, and none in a release without jobs', async () => {
+    const fe = await frontend(() => table(['Name'], ['one'], ['two']));
+    await expect(clientOf(fe.port).jobNames()).resolves.toEqual(['one', 'two']);
+    const old = await frontend(() => ({
+      errno: 1105,
+      message: 'errCode = 2, detailMessage = Could not find table function jobs',
+    }));
+    await expect(clientOf(old.port).jobNames()).resolves.toEqual([]);
+  });
+
   test('a database is there or not, by its exact name', async () => {
     const fe = await frontend((sql) =>
       sql.includes("'Dw'") || sql.includes("'dw'")
