@@ -118,7 +118,7 @@ final class JobScript implements Clients.Case {
       query.setString(5, "ü€😀");
       query.setBigDecimal(6, new BigDecimal("1.5"));
       query.setShort(7, (short) 1000);
-      query.setNString(8, "r__t");
+      query.setNString(8, "a_p");
       query.setNull(9, Types.VARCHAR);
       query.setObject(10, "RUNNING");
       try (ResultSet rows = query.executeQuery()) {
