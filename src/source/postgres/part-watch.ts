@@ -24,6 +24,9 @@ import type { KnownTable, Parts } from './wal-relations.ts';
 const VISIBLE_POLL_MS = 1_000;
 const VISIBLE_TIMEOUT_MS = 300_000;
 
+/** Between two looks that nobody waits for: this many times as long as the last one took, for the server's sake and the stream's. */
+const REST = 20;
+
 /** What the watch needs of its source. */
 export interface WatchedSource {
   readonly publication: PublicationName;
@@ -86,6 +89,8 @@ export class PartWatch implements Parts, AsyncDisposable {
   #stops: readonly Stop[] = [];
   #arrivals: Arrival[] = [];
   #polledAt = 0;
+  #suspected = false;
+  #restUntil = 0;
   #reader: SplitReader | undefined;
 
   constructor(tables: readonly KnownTable[], source: WatchedSource) {
@@ -122,6 +127,23 @@ export class PartWatch implements Parts, AsyncDisposable {
    * @throws ProxyError SOURCE_DDL: a table or its key is gone; SOURCE_SETTING: the publication lacks something.
    */
   async verify(): Promise<void> {
+    const startedAt = Date.now();
+    this.#suspected = false;
+    await this.#look();
+    this.#restUntil = Date.now() + REST * (Date.now() - startedAt);
+  }
+
+  /** As {@link verify}, unless the last look was too short a time ago: it is then soon {@link isDue}. */
+  async suspect(): Promise<void> {
+    this.#suspected = true;
+    if (this.isDue()) await this.verify();
+  }
+
+  isDue(): boolean {
+    return this.#suspected && Date.now() >= this.#restUntil;
+  }
+
+  async #look(): Promise<void> {
     const session = await this.#source.session();
     const oids = this.#tables.map(({ source }) => source.oid);
     await expectTables(session, this.#tables);
@@ -178,14 +200,16 @@ export class PartWatch implements Parts, AsyncDisposable {
 
   /**
    * Puts rows of new parts into `batch`, up to the limits: `more` while there are some, then what to record. Undefined:
-   * nothing is to be copied now.
+   * nothing is to be copied now, with the stream at `lsn`. A TRUNCATE of the whole table that was before a part came is thus
+   * carried out before its rows are there.
    */
   async copy(
+    lsn: bigint,
     batch: Batch,
     limit: FillLimit,
     signal: AbortSignal,
   ): Promise<Noted | 'more' | undefined> {
-    const next = this.#arrivals.find(({ heard }) => heard);
+    const next = this.#arrivals.find((arrival) => arrival.heard && arrival.lsn <= lsn);
     // What is recorded then would hide a stop that is still to come.
     if (next === undefined || this.#stops.length > 0 || !(await this.#isVisible(next)))
       return undefined;

@@ -48,7 +48,7 @@ export interface StreamParts {
   readonly reread: Pick<RowReread, 'size' | 'full' | 'want' | 'fill'>;
   readonly watch: Pick<
     PartWatch,
-    'verify' | 'takeStop' | 'isUnheard' | 'heard' | 'copy' | typeof Symbol.asyncDispose
+    'verify' | 'isDue' | 'takeStop' | 'isUnheard' | 'heard' | 'copy' | typeof Symbol.asyncDispose
   >;
 }
 
@@ -104,7 +104,7 @@ export class PostgresChangeStream implements ChangeStream {
   /** What the log does not tell: a reason to stop, or rows of a new partition, put in between two transactions. */
   async #watch(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<Fill | undefined> {
     const { watch } = this.#parts;
-    if (Date.now() - this.#verifiedAt > VERIFY_MS) {
+    if (Date.now() - this.#verifiedAt > VERIFY_MS || watch.isDue()) {
       this.#verifiedAt = Date.now();
       await watch.verify();
     }
@@ -118,7 +118,7 @@ export class PostgresChangeStream implements ChangeStream {
       this.#parts.relations.forget();
       watch.heard(at);
     }
-    const copied = await watch.copy(batch, limit, signal);
+    const copied = await watch.copy(at, batch, limit, signal);
     if (copied === undefined) return undefined;
     return copied === 'more' ? { to } : { to, barrier: { kind: 'note', ...copied, after: to } };
   }
