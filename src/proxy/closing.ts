@@ -1,11 +1,19 @@
 import type net from 'node:net';
 import { endpointText } from '../model/endpoint.ts';
-import type { FrontendConnection, Route } from './frontend.ts';
+import { encodeEarlyError } from '../wire/handshake.ts';
+import { encodePacket } from '../wire/packet.ts';
+import { NoFrontendError, type FrontendConnection, type Route } from './frontend.ts';
 
 /** How long a closed client may take to read what is left for it. */
 const LINGER_MS = 10_000;
 /** How long an FE may take to read a client's farewell (COM_QUIT). */
 const FAREWELL_MS = 1000;
+
+/** What a client is told that cannot log in. */
+export function refusal(error: Error): Buffer {
+  const code = error instanceof NoFrontendError ? 1042 : 1043;
+  return encodePacket(0, encodeEarlyError(code, error.message));
+}
 
 /** Writes the last bytes and closes the client once they are out. */
 export function closeClient(client: net.Socket, bytes: Buffer): void {

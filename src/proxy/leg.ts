@@ -22,7 +22,7 @@ export class Leg {
   #socket: net.Socket;
   /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
   onBytes: (bytes: Buffer) => boolean = () => true;
-  #small: Buffer = Buffer.allocUnsafeSlow(FIRST_READ_BYTES);
+  #small: Buffer = Buffer.allocUnsafe(FIRST_READ_BYTES);
   /** For the next read: the small one, or a large one while there is much to read. */
   #buffer: Buffer = this.#small;
   #settled = false;
@@ -67,7 +67,7 @@ export class Leg {
   giveBufferAway(): void {
     if (this.#streams) return;
     if (this.#buffer === this.#small) {
-      this.#buffer = this.#small = Buffer.allocUnsafeSlow(this.#small.length);
+      this.#buffer = this.#small = Buffer.allocUnsafe(this.#small.length);
     } else this.#buffer = largeBuffer();
   }
 

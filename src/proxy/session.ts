@@ -1,21 +1,21 @@
 import type net from 'node:net';
 import type { Logger } from 'pino';
 import type { Caller, Commands } from '../command/commands.ts';
-import { endpointText } from '../model/endpoint.ts';
 import { ProxyError } from '../model/error.ts';
-import { Capability, encodeEarlyError, has, type ClientFlags } from '../wire/handshake.ts';
+import { Capability, has, type ClientFlags } from '../wire/handshake.ts';
 import { encodePacket, ProtocolError } from '../wire/packet.ts';
 import { answerOf } from '../wire/request.ts';
 import { ResponseWalker } from '../wire/response-walker.ts';
 import { encodeError, Status } from '../wire/resultset.ts';
-import { closeClient, closeFrontend, lostText } from './closing.ts';
-import { NoFrontendError, type ClientEnds, type FrontendConnection } from './frontend.ts';
+import { closeClient, closeFrontend, lostText, refusal } from './closing.ts';
+import type { ClientEnds, FrontendConnection } from './frontend.ts';
 import { Leg } from './leg.ts';
 import { Relay } from './relay.ts';
 import { openSession, type Opened, type OpeningOptions } from './opening.ts';
 import { AuthAdapter } from './auth-adapter.ts';
 import { OwnStatements, type AnswerContext, type OwnRequest } from './own-statements.ts';
 import { agreedOnDeprecateEof, RequestRouter } from './request-router.ts';
+import { SessionLog } from './session-log.ts';
 import { SideDialogue } from './side-dialogue.ts';
 
 /** What a session needs besides its client. */
@@ -40,7 +40,7 @@ export class Session {
   #relay: Relay | undefined;
   readonly #ends: ClientEnds;
   readonly #options: SessionOptions;
-  readonly #log: Logger;
+  readonly #log: SessionLog;
   /** Until the greeting is with the client. */
   #opening: AbortController | undefined;
   /** Until the login has ended. */
@@ -72,7 +72,7 @@ export class Session {
     this.#client = client;
     this.#ends = ends;
     this.#options = options;
-    this.#log = options.log.child({ client: endpointText(ends.source) });
+    this.#log = new SessionLog(options.log, ends.source);
     this.#dialogue = new SideDialogue(
       { send: (payload) => this.#send(payload), late: () => this.#dropFrontend() },
       options.askTimeoutMs,
@@ -85,7 +85,7 @@ export class Session {
     this.closed = new Promise((resolve) => (this.#leave = resolve));
     this.#watch(client);
     this.#loginTimer = setTimeout(() => {
-      this.#log.info('login took too long');
+      this.#log.say('info', 'login took too long');
       this.destroy();
     }, options.loginTimeoutMs);
     this.#opening = new AbortController();
@@ -119,15 +119,13 @@ export class Session {
       else this.#begin(opened);
     } catch (error) {
       if (this.#closed) return;
-      const { message } = error as Error;
-      this.#log.warn(message);
-      const code = error instanceof NoFrontendError ? 1042 : 1043;
-      this.#sayGoodbye(encodePacket(0, encodeEarlyError(code, message)));
+      this.#log.say('warn', (error as Error).message);
+      this.#sayGoodbye(refusal(error as Error));
     }
   }
 
   #watch(client: net.Socket): void {
-    client.on('error', (error) => this.#log.debug({ err: error }, 'client connection failed'));
+    client.on('error', (error) => this.#log.say('debug', 'client failed', { err: error }));
     client.once('close', () => {
       this.destroy();
       this.#leave();
@@ -137,7 +135,7 @@ export class Session {
   #begin({ frontend, greeting, challenge, clientTls, frontendTls, ahead }: Opened): void {
     this.#frontend = frontend;
     frontend.onBytes = (bytes) => this.#fromFrontend(bytes);
-    frontend.socket.on('error', (error) => this.#log.debug({ err: error }, 'FE failed'));
+    frontend.socket.on('error', (error) => this.#log.say('debug', 'FE failed', { err: error }));
     frontend.socket.once('end', () => this.#frontendClosed());
     frontend.socket.once('close', () => this.#frontendClosed());
     this.#frontendFlags = greeting.capabilities;
@@ -148,11 +146,11 @@ export class Session {
         this.#relay?.toFrontend(bytes),
       );
     }
-    this.#log.debug({ greeting, clientTls, frontendTls }, 'greeting');
+    this.#log.say('debug', 'greeting', { greeting, clientTls, frontendTls });
     const { leg, ahead: read } = Leg.over(this.#client);
     if (leg.socket !== this.#client) this.#watch(leg.socket);
     this.#client = leg.socket;
-    this.#client.once('end', () => this.destroy());
+    leg.socket.once('end', () => this.destroy());
     this.#relay = new Relay(leg, frontend, this.#router);
     leg.onBytes = (chunk) => this.#fromClient(chunk);
     // Whoever looked at the first bytes has stopped the socket.
@@ -164,7 +162,7 @@ export class Session {
   #negotiated(flags: ClientFlags, marksCursor: boolean): void {
     this.#walker.deprecateEof = agreedOnDeprecateEof(this.#frontendFlags, flags.sent);
     this.#takes = { multiResults: has(flags.sent, Capability.MULTI_STATEMENTS), marksCursor };
-    this.#log.debug({ asked: flags.asked, sent: flags.sent }, 'client flags');
+    this.#log.say('debug', 'client flags', { asked: flags.asked, sent: flags.sent });
   }
 
   // --- client to FE ---
@@ -193,12 +191,11 @@ export class Session {
 
   /** Not a login, or a request beyond all limits: says so as MySQL does and closes. */
   #refuse(error: ProtocolError): void {
-    this.#log.info({ reason: error.message }, 'client refused');
-    const early = !this.#walker.authenticated;
+    this.#log.say('info', 'client refused', { reason: error.message });
     this.#sayGoodbye(
-      early
-        ? encodePacket(0, encodeEarlyError(1043, 'Bad handshake'))
-        : encodeError(0, 1153, '08S01', `Got a bad packet: ${error.message}`),
+      this.#walker.authenticated
+        ? encodeError(0, 1153, '08S01', `Got a bad packet: ${error.message}`)
+        : refusal(new ProtocolError('Bad handshake')),
     );
   }
 
@@ -206,7 +203,7 @@ export class Session {
   #becomePipe(reason: string): void {
     if (this.#piped) return;
     this.#piped = true;
-    this.#log.warn({ reason }, 'connection is relayed without looking into it');
+    this.#log.say('warn', 'connection is relayed without looking into it', { reason });
     const own = this.#running ? undefined : this.#own;
     if (own) {
       this.#own = undefined;
@@ -225,7 +222,8 @@ export class Session {
       if (this.#walker.infile) this.#sendNoFile();
       this.#dialogue.take(bytes, this.#walker.idle);
       if (this.#walker.lost === undefined) return true;
-      this.#log.warn({ reason: this.#walker.lost }, 'the FE answered what no server answers');
+      const reason = this.#walker.lost;
+      this.#log.say('warn', 'the FE answered what no server answers', { reason });
       this.destroy();
       return false;
     }
@@ -309,7 +307,7 @@ export class Session {
     // Never before the caller's turn is over: the router still holds the request.
     await Promise.resolve();
     const answer = await this.#statements.answer(request, context).catch((error: unknown) => {
-      this.#log.error({ err: error }, 'statement failed for a reason that is a bug');
+      this.#log.say('error', 'statement failed for a reason that is a bug', { err: error });
       return {
         client: encodeError(0, 1105, 'HY000', 'internal error, see the log of the proxy'),
       };

@@ -74,7 +74,7 @@ export class ResponseWalker {
   #continues = false;
   #lastSequence = 0;
   #lastKind: AnswerKind = 'single';
-  readonly #head = Buffer.alloc(HEADER_BYTES + HEAD_MAX);
+  readonly #head = Buffer.allocUnsafe(HEADER_BYTES + HEAD_MAX);
   #headBytes = 0;
 
   /** Agreed by both sides at login, which comes before any result set. */
