@@ -1,7 +1,7 @@
 /**
  * Measurements, each beside what it is compared with, one after another:
  *
- *     npm run bench -- [binlog|snapshot|copy|wal|relay|memory …]
+ *     npm run bench -- [binlog|snapshot|copy|wal|relay|memory|resources …]
  *
  * Without names all of them. A file alone runs as `npx tsx integration/bench/<name>.ts [rows] [rounds]`; decoders are a twentieth
  * slower so, because tsx stays in the process that is measured.
@@ -25,6 +25,10 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   wal: { title: "Postgres' log to load bytes, beside pg_recvlogical", compiled: true },
   relay: { title: 'queries through the proxy, beside haproxy', compiled: false },
   memory: { title: 'memory of the proxy in front of a slow Doris', compiled: false },
+  resources: {
+    title: 'a transaction of 2 GB, 1,000 tables, a day of reconnects',
+    compiled: false,
+  },
 };
 
 const ROOT = join(import.meta.dirname, '..', '..');
