@@ -17,8 +17,11 @@ const BYTES_LOW = 128 * 1024;
 /** A server that plans or sorts may be silent for long; one that is gone is found by TCP keep-alive sooner. */
 const SILENCE_MS_MAX = 600_000;
 
-/** Takes one row, `b[from..to)` without its newline; `false`: enough for now. */
-export type RowTaker = (b: Buffer, from: number, to: number) => boolean;
+/** An object and not a function: each fill would bring another one, and optimised code is for the one that it has seen. */
+export interface RowTaker {
+  /** Takes one row, `b[from..to)` without its newline; `false`: enough for now. */
+  row(b: Buffer, from: number, to: number): boolean;
+}
 
 /**
  * `COPY … TO STDOUT` read where the socket put it: rows are encoded out of the received memory. The driver is passed by for the
@@ -42,38 +45,33 @@ export class CopyReader {
   }
 
   /**
-   * Hands rows to `take` until it has enough or there are no more; `true` after the last one.
+   * Hands rows to `taker` until it has enough or there are no more; `true` after the last one.
    * In between little is read ahead. After an error or an abort the session is of no use any more.
    */
-  async read(take: RowTaker, signal: AbortSignal): Promise<boolean> {
+  async read(taker: RowTaker, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted();
-    if (!this.#submitted) this.#submit();
-    for (;;) {
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#done) return true;
-      if (this.#inflow !== undefined && !this.#take(this.#inflow, take)) return false;
-      // The driver's callbacks may have been called.
-      if (this.#done || this.#failure !== undefined) continue;
-      await this.#change(signal);
+    const wake = (): void => this.#wake?.();
+    const silence = setTimeout(() => {
+      this.#fail(new Error(`no answer to COPY for ${SILENCE_MS_MAX / 1000} s`));
+    }, SILENCE_MS_MAX);
+    signal.addEventListener('abort', wake);
+    try {
+      if (!this.#submitted) this.#submit();
+      for (;;) {
+        if (this.#failure !== undefined) throw this.#failure;
+        if (this.#done) return true;
+        if (this.#inflow !== undefined && !this.#take(this.#inflow, taker)) return false;
+        // The driver's callbacks may have been called.
+        if (this.#done || this.#failure !== undefined) continue;
+        silence.refresh();
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        signal.throwIfAborted();
+      }
+    } finally {
+      this.#wake = undefined;
+      clearTimeout(silence);
+      signal.removeEventListener('abort', wake);
     }
-  }
-
-  async #change(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', wake);
-        this.#wake = undefined;
-        resolve();
-      };
-      const timer = setTimeout(() => {
-        this.#fail(new Error(`no answer to COPY for ${SILENCE_MS_MAX / 1000} s`));
-        wake();
-      }, SILENCE_MS_MAX);
-      signal.addEventListener('abort', wake);
-      this.#wake = wake;
-    });
-    signal.throwIfAborted();
   }
 
   #submit(): void {
@@ -102,7 +100,7 @@ export class CopyReader {
   }
 
   /** Takes what has arrived; `false` when there is enough. */
-  #take(inflow: Inflow, take: RowTaker): boolean {
+  #take(inflow: Inflow, taker: RowTaker): boolean {
     const queue = this.#queue;
     try {
       while (queue.peek()) {
@@ -112,7 +110,7 @@ export class CopyReader {
           // One row for each message, its newline included.
           const last = buffer[end - 1] === NEWLINE ? end - 1 : end;
           queue.advance();
-          if (!take(buffer, start + HEADER, last)) return false;
+          if (!taker.row(buffer, start + HEADER, last)) return false;
         } else if (type === COPY_DONE || type === ERROR) {
           this.#inflow = undefined;
           inflow.end();
@@ -154,9 +152,10 @@ export async function copyAll(
   signal: AbortSignal,
 ): Promise<void> {
   const reader = new CopyReader(session, sql);
-  const done = await reader.read((b, from, to) => {
+  const row = (b: Buffer, from: number, to: number): boolean => {
     take(b, from, to);
     return true;
-  }, signal);
+  };
+  const done = await reader.read({ row }, signal);
   if (!done) throw new ProxyError('SOURCE_UNREACHABLE', 'COPY ended early');
 }

@@ -1,8 +1,29 @@
 import type { Batch } from '../../encode/batch.ts';
+import type { TableBatch } from '../../encode/table-batch.ts';
 import type { FillLimit, SplitReader } from '../source.ts';
 import type { Session } from './connection.ts';
-import { CopyReader } from './copy-reader.ts';
+import { CopyReader, type RowTaker } from './copy-reader.ts';
 import type { RowEncoder } from './row-encoder.ts';
+
+/** Puts rows into a batch until it is full. */
+class BatchRows implements RowTaker {
+  readonly #encoder: RowEncoder;
+  readonly #batch: Batch;
+  readonly #out: TableBatch;
+  readonly #limit: FillLimit;
+
+  constructor(encoder: RowEncoder, batch: Batch, limit: FillLimit) {
+    this.#encoder = encoder;
+    this.#batch = batch;
+    this.#out = batch.table(encoder.spec);
+    this.#limit = limit;
+  }
+
+  row(b: Buffer, from: number, to: number): boolean {
+    this.#encoder.copyRow(this.#out, b, from, to);
+    return this.#batch.rows < this.#limit.rowsMax && this.#batch.bytes < this.#limit.bytesMax;
+  }
+}
 
 /** Reads one key range by COPY, in the transaction that the session is in. */
 export class PostgresSplitReader implements SplitReader {
@@ -21,12 +42,7 @@ export class PostgresSplitReader implements SplitReader {
 
   /** By rows and bytes only: a range is read as fast as the server sends it, so there is no age to speak of. */
   async fill(batch: Batch, limit: FillLimit, signal: AbortSignal): Promise<boolean> {
-    const out = batch.table(this.#encoder.spec);
-    const encoder = this.#encoder;
-    this.#exhausted = await this.#copy.read((b, from, to) => {
-      encoder.copyRow(out, b, from, to);
-      return batch.rows < limit.rowsMax && batch.bytes < limit.bytesMax;
-    }, signal);
+    this.#exhausted = await this.#copy.read(new BatchRows(this.#encoder, batch, limit), signal);
     return this.#exhausted;
   }
 
