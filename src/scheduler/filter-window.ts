@@ -1,7 +1,11 @@
-interface Load {
+/** The window moves in so many steps: one of hours may have a million loads. */
+const STEPS = 100;
+
+/** Loads that began within one step. */
+interface Step {
   readonly beganMs: number;
-  readonly rows: number;
-  /** While it runs, what it may drop; then what was dropped. */
+  rows: number;
+  /** Of a load that runs, what it may drop; then what was dropped. */
   filtered: number;
 }
 
@@ -24,7 +28,8 @@ export class FilterWindow {
   readonly #ratio: number;
   readonly #windowMs: number;
   readonly #now: () => number;
-  #loads: Load[] = [];
+  /** Oldest first. */
+  readonly #steps: Step[] = [];
 
   /** @param ratio 0..1. */
   constructor(ratio: number, windowMs: number, now: () => number) {
@@ -34,26 +39,37 @@ export class FilterWindow {
   }
 
   begin(rows: number): Allowance {
-    const beganMs = this.#now();
-    this.#loads = this.#loads.filter((load) => load.beganMs > beganMs - this.#windowMs);
+    const step = this.#step();
     let [scanned, filtered] = [rows, 0];
-    for (const load of this.#loads) {
-      scanned += load.rows;
-      filtered += load.filtered;
+    for (const each of this.#steps) {
+      scanned += each.rows;
+      filtered += each.filtered;
     }
     const allowed = Math.min(rows, Math.max(0, Math.floor(this.#ratio * scanned) - filtered));
-    const load: Load = { beganMs, rows, filtered: allowed };
-    // Nothing is kept of jobs that may not lose a row.
-    if (this.#ratio > 0) this.#loads.push(load);
+    step.rows += rows;
+    step.filtered += allowed;
     return {
       // Doris divides too: half a row keeps both sides of the comparison apart.
       ratio: allowed === 0 ? 0 : Math.min(1, (allowed + 0.5) / rows),
       done: (filteredRows) => {
-        load.filtered = filteredRows;
+        step.filtered += filteredRows - allowed;
       },
       failed: () => {
-        this.#loads = this.#loads.filter((other) => other !== load);
+        step.rows -= rows;
+        step.filtered -= allowed;
       },
     };
+  }
+
+  /** That of now; those before the window are forgotten. */
+  #step(): Step {
+    const now = this.#now();
+    const old = this.#steps.findIndex(({ beganMs }) => beganMs > now - this.#windowMs);
+    this.#steps.splice(0, old < 0 ? this.#steps.length : old);
+    const last = this.#steps.at(-1);
+    if (last !== undefined && now - last.beganMs < this.#windowMs / STEPS) return last;
+    const step = { beganMs: now, rows: 0, filtered: 0 };
+    this.#steps.push(step);
+    return step;
   }
 }

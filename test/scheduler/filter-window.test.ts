@@ -52,3 +52,11 @@ test('never more than the share of all rows is dropped, and nothing where nothin
     }),
   );
 });
+
+test('a window of very many loads is no work', () => {
+  let now = 0;
+  const window = new FilterWindow(0.5, 10_000_000, () => now);
+  const ratios = new Set<number>();
+  for (; now < 200_000; now++) ratios.add(window.begin(2).ratio);
+  expect([...ratios]).toEqual([0.75]);
+});
