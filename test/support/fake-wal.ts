@@ -150,6 +150,8 @@ export const QUIET_WATCH: StreamParts['watch'] & Parts = {
   isUnheard: () => false,
   heard: () => undefined,
   verify: nothing,
+  suspect: nothing,
+  isDue: () => false,
   takeStop: () => undefined,
   copy: () => Promise.resolve(undefined),
   [Symbol.asyncDispose]: nothing,

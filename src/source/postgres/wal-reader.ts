@@ -44,8 +44,8 @@ export interface WalReaderOptions {
 
 /**
  * One replication connection. Logging in and starting is `pg-logical-replication`'s; its parser, its timer and its
- * acknowledgements are not used (cdc-semantics.md §4.5): raw pgoutput messages come through the plug-in interface
- * into a bounded queue, and status messages are ours.
+ * acknowledgements are not used (cdc-semantics.md §4.5): from the command on, what the server sends is read beneath the drivers
+ * into a bounded queue, they are told what is not the log's, and status messages are ours.
  *
  * What is confirmed is only what {@link confirm} was told, exactly: the library would add 1, and a commit record that begins
  * there would never be sent again (§4.5.1).

@@ -20,6 +20,8 @@ export interface Parts {
   ownerOf(relation: number): KnownTable | undefined;
   isWhole(table: KnownTable, relations: ReadonlySet<number>): boolean;
   verify(): Promise<void>;
+  /** A table was changed somehow: it is looked at now, or soon. */
+  suspect(): Promise<void>;
   /** Whether a relation that nobody knows is a partition of one of the job's tables. */
   isPart(relation: number): Promise<boolean>;
 }
@@ -117,8 +119,9 @@ export class WalRelations {
       return;
     }
     await this.#compare(owner, relation);
-    // Described before: something about it was changed. Its key perhaps, or the publication, which are not in the message.
-    if (this.#found.has(relation.oid)) await this.#parts.verify();
+    // Described before: something about it was changed. Its key perhaps, or the publication, which are not in the message;
+    // most often it was vacuumed.
+    if (this.#found.has(relation.oid)) await this.#parts.suspect();
     this.#add(owner, relation);
   }
 
