@@ -1,231 +1,218 @@
 /**
- * The relay beside HAProxy in TCP mode, same run, same server: queries per second on 8 connections, a large result, and
- * the CPU each of them takes for it. Run with `npx tsx integration/bench/relay.ts [rounds]`.
+ * The proxy beside HAProxy in TCP mode and beside a bare pipe of Node, in front of the same server, in turn: point selects, a
+ * large result, logins, idle connections, and the CPU that each of them takes.
+ *
+ *     npm run bench -- relay, or npx tsx integration/bench/relay.ts [rounds]
+ *
+ * Clients, server and what is measured share the machine's cores. On two of them queries per second say as much about the others as
+ * about the relay, and nothing when somebody else works there; the CPU for a query is what the relay itself takes.
  */
-import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import mysql from 'mysql2';
-import { pino } from 'pino';
-import { Listener } from '../../src/proxy/listener.ts';
+import { cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mayBeOurs } from '../../src/wire/request.ts';
 import { available, startMariadb } from '../servers.ts';
+import { findProgram } from '../support/server-process.ts';
+import { BenchClient, logins, pointQueries, queryPacket, USER } from './relay-client.ts';
 import {
-  findProgram,
-  freePort,
-  removeFolder,
-  ServerProcess,
-  temporaryFolder,
-} from '../support/server-process.ts';
+  barePipe,
+  cpuSeconds,
+  direct,
+  haproxy,
+  relay,
+  residentKb,
+  type Way,
+} from './relay-ways.ts';
 
-const CONNECTIONS = 8;
-const QUERY_MS = 3000;
+const ROUNDS = 7;
+const QUERIES = 24_000;
+const LOGIN_MS = 1000;
+const LOGIN_LANES = 8;
 const POINT_SQL = 'select c from bench.point where id = 5042';
 const LARGE_ROWS = 500_000;
 const LARGE_SQL = `select repeat('x', 1000) from mysql.seq_1_to_${LARGE_ROWS}`;
-const CLOCK_TICKS_PER_SECOND = 100;
+const [IDLE_FIRST, IDLE_CONNECTIONS] = [500, 2000];
 
-interface Login {
-  readonly user: string;
-  readonly password: string;
+interface Measured {
+  /** Of whatever is counted, in a second. */
+  readonly rate: number;
+  /** CPU seconds of the way for one of them. */
+  readonly cpu: number;
 }
 
-interface Way {
-  readonly name: string;
-  readonly port: number;
-  readonly pid: number | undefined;
-}
+type Measure = (way: Way) => Promise<Measured>;
 
-/** User and system time of a process and its threads, in seconds. */
-function cpuSeconds(pid: number | undefined): number {
-  if (pid === undefined) return 0;
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND;
-}
-
-/** Logs in with mysql2 and takes its socket: from here on bytes are counted, not parsed. */
-async function rawConnection(port: number, login: Login): Promise<net.Socket> {
-  const { user, password } = login;
-  const connection = mysql.createConnection({ host: '127.0.0.1', port, user, password });
-  await new Promise<void>((resolve, reject) => {
-    connection.connect((error) => (error ? reject(error) : resolve()));
-  });
-  const { stream } = connection as unknown as { stream: net.Socket };
-  stream.removeAllListeners();
-  stream.setNoDelay(true);
-  return stream;
-}
-
-function queryPacket(sql: string): Buffer {
-  const packet = Buffer.concat([Buffer.alloc(4), Buffer.of(3), Buffer.from(sql)]);
-  packet.writeUIntLE(packet.length - 4, 0, 3);
-  return packet;
-}
-
-/** Sends a query and waits until `bytes` have come; without `bytes`: until nothing comes for a while. */
-async function answerBytes(socket: net.Socket, sql: string, bytes?: number): Promise<number> {
-  let received = 0;
-  await new Promise<void>((resolve) => {
-    let timer = setTimeout(resolve, 3000);
-    const onData = (chunk: Buffer): void => {
-      received += chunk.length;
-      if (bytes === undefined) {
-        clearTimeout(timer);
-        timer = setTimeout(finish, 500);
-      } else if (received >= bytes) finish();
-    };
-    const finish = (): void => {
-      clearTimeout(timer);
-      socket.off('data', onData);
-      resolve();
-    };
-    if (bytes !== undefined) clearTimeout(timer);
-    socket.on('data', onData);
-    socket.write(queryPacket(sql));
-  });
-  return received;
-}
-
-interface QueryResult {
-  readonly perSecond: number;
-  readonly cpuMicros: number;
-}
-
-/** Point selects in a closed loop on 8 connections. */
-async function measureQueries(way: Way, login: Login): Promise<QueryResult> {
-  const sockets = await Promise.all(
-    Array.from({ length: CONNECTIONS }, () => rawConnection(way.port, login)),
-  );
-  const [first] = sockets;
-  const bytes = first ? await answerBytes(first, POINT_SQL) : 0;
-  const packet = queryPacket(POINT_SQL);
-  let count = 0;
-  const stopAt = performance.now() + QUERY_MS;
-  const cpu = cpuSeconds(way.pid);
-  const start = performance.now();
-  await Promise.all(
-    sockets.map(
-      (socket) =>
-        new Promise<void>((resolve) => {
-          let received = 0;
-          socket.on('data', (chunk: Buffer) => {
-            received += chunk.length;
-            if (received < bytes) return;
-            received = 0;
-            count += 1;
-            if (performance.now() > stopAt) resolve();
-            else socket.write(packet);
-          });
-          socket.write(packet);
-        }),
-    ),
-  );
-  const seconds = (performance.now() - start) / 1000;
-  const cpuMicros = ((cpuSeconds(way.pid) - cpu) / count) * 1e6;
-  for (const socket of sockets) socket.destroy();
-  return { perSecond: count / seconds, cpuMicros };
-}
-
-interface TransferResult {
-  readonly megabytesPerSecond: number;
-  readonly cpuMillisPer100MB: number;
-}
-
-/** Length of the large answer: it differs by a byte between ways, with the capabilities that they let through. */
-async function largeBytes(way: Way, login: Login): Promise<number> {
-  const socket = await rawConnection(way.port, login);
-  const bytes = await answerBytes(socket, LARGE_SQL);
-  socket.destroy();
-  return bytes;
-}
-
-async function measureTransfer(way: Way, login: Login, bytes: number): Promise<TransferResult> {
-  const socket = await rawConnection(way.port, login);
-  const cpu = cpuSeconds(way.pid);
-  const start = performance.now();
-  await answerBytes(socket, LARGE_SQL, bytes);
-  const seconds = (performance.now() - start) / 1000;
-  const used = cpuSeconds(way.pid) - cpu;
-  socket.destroy();
-  const megabytes = bytes / 1e6;
-  return {
-    megabytesPerSecond: megabytes / seconds,
-    cpuMillisPer100MB: (used * 1e5) / megabytes,
-  };
-}
-
-function startHaproxy(
-  program: string,
-  folder: string,
-  port: number,
-  server: number,
-): ServerProcess {
-  const file = join(folder, 'haproxy.cfg');
-  writeFileSync(
-    file,
-    `global
-  nbthread 1
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-listen fe
-  bind 127.0.0.1:${port}
-  server s 127.0.0.1:${server}
-`,
-  );
-  return new ServerProcess({ program, args: ['-db', '-f', file] });
-}
-
-/** The relay in a process of its own; resolves with its port. */
-async function startRelay(server: number): Promise<{ process: ServerProcess; port: number }> {
-  const self = fileURLToPath(import.meta.url);
-  const args = ['--import', 'tsx', self, '--serve', String(server)];
-  const relay = new ServerProcess({ program: process.execPath, args });
-  const [line] = (await once(relay.child.stdout ?? relay.child, 'data')) as [Buffer];
-  return { process: relay, port: Number(line.toString()) };
-}
-
-async function serve(server: number): Promise<void> {
-  const listener = await Listener.open({
-    host: '127.0.0.1',
-    port: 0,
-    frontends: [{ host: '127.0.0.1', port: server }],
-    commands: { recognize: () => undefined },
-    log: pino({ level: 'warn' }, pino.destination(2)),
-  });
-  console.log(listener.address.port);
-}
-
-async function answering(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const socket = net.connect({ host: '127.0.0.1', port });
-    try {
-      await once(socket, 'data');
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    } finally {
-      socket.destroy();
-    }
-  }
-  throw new Error(`nobody answers on port ${port}`);
+interface Table {
+  readonly title: string;
+  readonly unit: string;
+  /** How the CPU of one is told. */
+  readonly cpuOf: (seconds: number) => string;
+  readonly measure: Measure;
+  readonly ways: readonly Way[];
+  /** What is held against what, by name. */
+  readonly ratios: readonly (readonly [string, string])[];
 }
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
-async function compare(rounds: number): Promise<void> {
-  const haproxy = findProgram('haproxy');
-  if (haproxy === undefined) {
-    console.log('SKIPPED: haproxy is not installed (apt install haproxy), nothing to compare with');
+/** Measures every way in every round, prints medians and their ratios. Two rounds that are not counted warm everybody up. */
+async function compare(table: Table, rounds: number): Promise<void> {
+  for (const way of [...table.ways, ...table.ways]) await table.measure(way);
+  const results = new Map(table.ways.map(({ name }) => [name, [] as Measured[]]));
+  for (let round = 0; round < rounds; round++) {
+    for (const way of table.ways) results.get(way.name)?.push(await table.measure(way));
+  }
+  console.log(`\n${table.title}, medians of ${rounds} rounds`);
+  for (const [name, of] of results) {
+    const rate = Math.round(median(of.map((one) => one.rate)));
+    const cpu = table.cpuOf(median(of.map((one) => one.cpu)));
+    console.log(`  ${name.padEnd(22)} ${String(rate).padStart(6)} ${table.unit}${cpu}`);
+  }
+  for (const [ours, theirs] of table.ratios) {
+    const of = (name: string, what: keyof Measured): number =>
+      median((results.get(name) ?? []).map((one) => one[what]));
+    const ratio = (what: keyof Measured): string => (of(ours, what) / of(theirs, what)).toFixed(2);
+    console.log(
+      `  ${ours} / ${theirs}: ${ratio('rate')} ${table.unit}, ${ratio('cpu')} of its CPU`,
+    );
+  }
+}
+
+/** CPU and rate of what `work` does `count` times. */
+async function measured(
+  way: Way,
+  work: () => Promise<{ readonly count: number; readonly seconds: number }>,
+): Promise<Measured> {
+  const before = cpuSeconds(way);
+  const { count, seconds } = await work();
+  return { rate: count / seconds, cpu: (cpuSeconds(way) - before) / count };
+}
+
+const queries =
+  (slap: string, connections: number): Measure =>
+  (way) =>
+    measured(way, () => pointQueries(slap, way.port, connections, POINT_SQL, QUERIES));
+
+const setUps: Measure = (way) => measured(way, () => logins(way.port, LOGIN_LANES, LOGIN_MS));
+
+/** Lengths of the large answer: it differs by a byte between ways, with the capabilities that they let through. */
+const largeBytes = new Map<string, number>();
+
+const transfer: Measure = async (way) => {
+  const client = await BenchClient.login(way.port);
+  const packet = queryPacket(LARGE_SQL);
+  const bytes = largeBytes.get(way.name) ?? (await client.answerBytes(packet));
+  largeBytes.set(way.name, bytes);
+  const result = await measured(way, async () => {
+    const start = performance.now();
+    await client.receive(packet, bytes);
+    return { count: bytes / 1e6, seconds: (performance.now() - start) / 1000 };
+  });
+  await client.quit();
+  return result;
+};
+
+/** The second thousands of logged-in connections that have asked something: what a process takes at all is not counted. */
+async function idleBytes(way: Way): Promise<number> {
+  const clients: BenchClient[] = [];
+  const packet = queryPacket(POINT_SQL);
+  const open = async (count: number): Promise<number> => {
+    for (let i = 0; i < count; i++) {
+      const client = await BenchClient.login(way.port);
+      await client.receive(packet, 1);
+      clients.push(client);
+    }
+    await sleep(1000);
+    return residentKb(way);
+  };
+  const before = await open(IDLE_FIRST);
+  const after = await open(IDLE_CONNECTIONS);
+  for (const client of clients) client.destroy();
+  await sleep(500);
+  return ((after - before) * 1024) / IDLE_CONNECTIONS;
+}
+
+function prefilter(): void {
+  const texts = [
+    POINT_SQL,
+    `select ${Array.from({ length: 60 }, (_, i) => `t.column_${i}`).join(', ')} from db.t`,
+    `insert into db.t values ${Array.from({ length: 1000 }, (_, i) => `(${i}, 'job ${i}')`).join(',')}`,
+  ];
+  console.log('\nlooking whether a statement may be ours');
+  for (const text of texts) {
+    const bytes = Buffer.from(text);
+    const times = 3e7 / (bytes.length + 100);
+    let ours = 0;
+    const start = performance.now();
+    for (let i = 0; i < times; i++) ours += mayBeOurs(bytes, 0, bytes.length) ? 1 : 0;
+    const micros = ((performance.now() - start) / times) * 1000;
+    console.log(`  ${bytes.length} bytes: ${micros.toFixed(2)} µs${ours > 0 ? ', asks on' : ''}`);
+  }
+}
+
+interface Programs {
+  readonly haproxy: string;
+  /** MariaDB's mysqlslap. */
+  readonly slap: string;
+}
+
+const micros = (seconds: number): string =>
+  seconds > 0 ? `, ${(seconds * 1e6).toFixed(1)} µs CPU each` : '';
+
+const millis = (seconds: number): string =>
+  seconds > 0 ? `, ${(seconds * 1e5).toFixed(0)} ms CPU for 100 MB` : '';
+
+async function tables(programs: Programs, server: number, rounds: number): Promise<void> {
+  await using nobody = direct(server);
+  await using single = await haproxy(programs.haproxy, server, 1);
+  await using threads = await haproxy(programs.haproxy, server, 0);
+  await using pipe = await barePipe(server);
+  await using ours = await relay(server, 1);
+  await using two = await relay(server, 2);
+  const few = [nobody, single, pipe, ours];
+  const all = [nobody, single, threads, pipe, ours, two];
+  const sides = [
+    [ours.name, single.name],
+    [pipe.name, single.name],
+  ] as const;
+  const point = { unit: 'queries/s', cpuOf: micros };
+  for (const [connections, ways] of [
+    [8, [nobody, single, threads, pipe, ours]],
+    [64, all],
+  ] as const) {
+    const title = `Point selects on ${connections} connections`;
+    const more = [
+      [ours.name, threads.name],
+      [two.name, single.name],
+      [two.name, threads.name],
+    ] as const;
+    const ratios = [...sides, ...more].filter(([name]) => ways.some((way) => way.name === name));
+    const measure = queries(programs.slap, connections);
+    await compare({ ...point, title, ways, ratios, measure }, rounds);
+  }
+  const large = { title: 'A result of 500 MB', unit: 'MB/s', cpuOf: millis };
+  await compare({ ...large, ways: few, ratios: sides, measure: transfer }, rounds);
+  const logIn = { title: `Logins, ${LOGIN_LANES} at a time`, unit: 'logins/s', cpuOf: micros };
+  const both = [...sides, [two.name, single.name] as const];
+  await compare({ ...logIn, ways: [...few, two], ratios: both, measure: setUps }, rounds);
+  console.log(`\nAn idle connection, ${IDLE_CONNECTIONS} of them`);
+  for (const way of [single, pipe, ours]) {
+    console.log(`  ${way.name.padEnd(22)} ${((await idleBytes(way)) / 1024).toFixed(1)} KB`);
+  }
+}
+
+async function main(rounds: number): Promise<void> {
+  prefilter();
+  if (!available('mariadb')) return;
+  const proxy = findProgram('haproxy');
+  const slap = findProgram('mariadb-slap') ?? findProgram('mysqlslap');
+  if (proxy === undefined || slap === undefined) {
+    console.log('SKIPPED: it takes haproxy and mysqlslap (apt install haproxy mariadb-client)');
     return;
   }
-  if (!available('mariadb')) return;
-  const folder = temporaryFolder('relay-bench');
-  await using server = await startMariadb();
+  await using server = await startMariadb([
+    `--max-connections=${IDLE_FIRST + IDLE_CONNECTIONS + 100}`,
+  ]);
   await server.query('create database bench');
   await server.query(
     'create table bench.point (id int primary key, k int, c char(120), pad char(60))',
@@ -233,62 +220,10 @@ async function compare(rounds: number): Promise<void> {
   await server.query(
     "insert into bench.point select seq, seq, repeat('c', 119), repeat('p', 59) from mysql.seq_1_to_10000",
   );
-  const haproxyPort = await freePort();
-  const haproxyProcess = startHaproxy(haproxy, folder, haproxyPort, server.port);
-  const relay = await startRelay(server.port);
-  try {
-    await answering(haproxyPort);
-    const direct = { name: 'direct', port: server.port, pid: undefined };
-    const ways: readonly Way[] = [
-      direct,
-      { name: 'haproxy', port: haproxyPort, pid: haproxyProcess.child.pid },
-      { name: 'relay', port: relay.port, pid: relay.process.child.pid },
-    ];
-    const bytes = new Map<string, number>();
-    for (const way of ways) bytes.set(way.name, await largeBytes(way, server));
-    const queries = new Map(ways.map(({ name }) => [name, [] as QueryResult[]]));
-    const transfers = new Map(ways.map(({ name }) => [name, [] as TransferResult[]]));
-    for (let round = 0; round < rounds; round++) {
-      for (const way of ways) queries.get(way.name)?.push(await measureQueries(way, server));
-      for (const way of ways) {
-        transfers.get(way.name)?.push(await measureTransfer(way, server, bytes.get(way.name) ?? 0));
-      }
-    }
-    report(rounds, bytes.get('direct') ?? 0, queries, transfers);
-  } finally {
-    await haproxyProcess.kill();
-    await relay.process.kill();
-    removeFolder(folder);
-  }
+  await server.query(`create user '${USER}'@'%' identified by ''`);
+  await server.query(`grant all on *.* to '${USER}'@'%'`);
+  console.log(`${cpus().length} cores`);
+  await tables({ haproxy: proxy, slap }, server.port, rounds);
 }
 
-function report(
-  rounds: number,
-  bytes: number,
-  queries: ReadonlyMap<string, readonly QueryResult[]>,
-  transfers: ReadonlyMap<string, readonly TransferResult[]>,
-): void {
-  const perSecond = (name: string): number =>
-    median((queries.get(name) ?? []).map((one) => one.perSecond));
-  const speed = (name: string): number =>
-    median((transfers.get(name) ?? []).map((one) => one.megabytesPerSecond));
-  console.log(
-    `medians of ${rounds} rounds, ${CONNECTIONS} connections, ${Math.round(bytes / 1e6)} MB result`,
-  );
-  for (const name of queries.keys()) {
-    const micros = median((queries.get(name) ?? []).map((one) => one.cpuMicros));
-    const millis = median((transfers.get(name) ?? []).map((one) => one.cpuMillisPer100MB));
-    console.log(
-      `${name.padEnd(8)} ${Math.round(perSecond(name))} queries/s, ${micros.toFixed(1)} µs CPU each; ` +
-        `${Math.round(speed(name))} MB/s, ${millis.toFixed(0)} ms CPU for 100 MB`,
-    );
-  }
-  const [queryRatio, speedRatio] = [perSecond, speed].map((of) => of('relay') / of('haproxy'));
-  console.log(
-    `relay / haproxy: ${queryRatio?.toFixed(2)} queries/s, ${speedRatio?.toFixed(2)} MB/s`,
-  );
-}
-
-const [command, argument] = process.argv.slice(2);
-if (command === '--serve') await serve(Number(argument));
-else await compare(Number(command ?? 3));
+await main(Number(process.argv[2] ?? ROUNDS));
