@@ -12,10 +12,12 @@ import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.ServiceLoader;
+import java.util.Set;
 
 /**
  * Runs scripts over JDBC drivers, all of them in one JVM. Each line of stdin is a run: its name, the script, the driver's jar,
@@ -25,6 +27,7 @@ import java.util.ServiceLoader;
  */
 public final class Clients {
   private static final Map<String, Driver> DRIVERS = new HashMap<>();
+  private static final Set<Driver> WARM = new HashSet<>();
 
   private final String run;
   private final Driver driver;
@@ -50,6 +53,7 @@ public final class Clients {
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
       String[] fields = line.split("\t", -1);
       Clients client = new Clients(fields);
+      client.warmUp();
       client.attempt("script", fields[1].equals("job") ? new JobScript(client) : new RelayScript(client));
     }
     System.out.flush();
@@ -64,6 +68,16 @@ public final class Clients {
     Driver driver = ServiceLoader.load(Driver.class, loader).findFirst().orElseThrow();
     DRIVERS.put(jar, driver);
     return driver;
+  }
+
+  /** A driver's first login loads hundreds of classes: on a busy machine that takes longer than a server waits for a login. */
+  private void warmUp() {
+    if (!WARM.add(driver)) return;
+    try {
+      connect().close();
+    } catch (SQLException tooSlow) {
+      return;
+    }
   }
 
   interface Case {
