@@ -1,5 +1,6 @@
 import net from 'node:net';
 import type tls from 'node:tls';
+import { ProtocolError } from '../wire/packet.ts';
 
 /** A login and the statements of many applications fit in this: a thousand idle connections are thousands of legs. */
 const FIRST_READ_BYTES = 2048;
@@ -88,12 +89,23 @@ export class Leg {
       this.#viewed = buffer;
     }
     this.#settled = false;
-    const more = this.onBytes(this.#view);
+    const more = this.#handOver(this.#view);
     // Only here, because Node asks for the next read's buffer as soon as this returns, and has no other until then.
     if (this.#buffer !== this.#small) {
       if (this.#settled) this.#shrink();
     } else if (n === this.#small.length) this.#grow();
     return more;
+  }
+
+  /** What is no protocol ends its connection, and nobody else's. */
+  #handOver(bytes: Buffer): boolean {
+    try {
+      return this.onBytes(bytes);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#socket.destroy(error);
+      return false;
+    }
   }
 
   #grow(): void {
@@ -112,7 +124,7 @@ export class Leg {
     this.#streams = true;
     const socket = this.#socket;
     socket.on('data', (bytes: Buffer) => {
-      if (!this.onBytes(bytes)) socket.pause();
+      if (!this.#handOver(bytes)) socket.pause();
     });
   }
 }

@@ -56,6 +56,13 @@ test('nor behind a switch to another plugin', async () => {
   await expect(guardOf(frontend).expectClosed(frontend.address)).rejects.toThrow(/lets root in/);
 });
 
+test('an FE that answers a login with what is no packet has let nobody in', async () => {
+  await using frontend = await RawFrontend.open({
+    login: (_payload, socket) => socket.write('HTTP/1.1 400 Bad Request'),
+  });
+  await expect(guardOf(frontend).expectClosed(frontend.address)).resolves.toBeUndefined();
+});
+
 test('an FE that chokes on a PROXY header is named with the remedy', async () => {
   await using frontend = await RawFrontend.open({
     login: (_payload, socket) =>
