@@ -96,9 +96,18 @@ export function endsWithCopy({ sourceProperties }: Pick<Job, 'sourceProperties'>
   return sourceProperties['offset']?.trim().toLowerCase() === 'snapshot';
 }
 
+/** A source keeps its log for as long as nobody says how far they have read, in milliseconds. */
+const IDLE_MS_MAX = 60_000;
+
+/** How often an idle job looks around, in milliseconds: `max_interval` where it is set, a minute at most. */
+export function idleIntervalMs(job: Pick<Job, 'jobProperties'>, unsetMs: number): number {
+  const interval = maxIntervalMs(job);
+  return interval === undefined ? unsetMs : Math.min(interval, IDLE_MS_MAX);
+}
+
 /**
- * `max_interval` (`10`, `10s`) in milliseconds: how long changes may wait for others to be loaded with, and how often an idle job looks
- * around. Undefined when it is not set: then nothing waits for company.
+ * `max_interval` (`10`, `10s`) in milliseconds: how long changes may wait for others to be loaded with. Undefined when it is not set:
+ * then nothing waits for company.
  */
 export function maxIntervalMs({ jobProperties }: Pick<Job, 'jobProperties'>): number | undefined {
   const text = jobProperties['max_interval'];

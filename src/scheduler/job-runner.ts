@@ -4,7 +4,7 @@ import { ProxyError } from '../model/error.ts';
 import {
   canceled,
   endsWithCopy,
-  maxIntervalMs,
+  idleIntervalMs,
   type FailureReason,
   type Job,
 } from '../model/job.ts';
@@ -171,6 +171,6 @@ function watchEnd(context: JobContext): Disposable {
     }
   };
   void look();
-  const timer = setInterval(() => void look(), maxIntervalMs(context.job()) ?? END_POSITION_MS);
+  const timer = setInterval(() => void look(), idleIntervalMs(context.job(), END_POSITION_MS));
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }

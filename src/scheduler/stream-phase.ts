@@ -1,5 +1,5 @@
 import { Batch } from '../encode/batch.ts';
-import { maxIntervalMs, type Job, type Task } from '../model/job.ts';
+import { idleIntervalMs, maxIntervalMs, type Job, type Task } from '../model/job.ts';
 import type { Position } from '../model/offset.ts';
 import type { Barrier, ChangeStream, Fill } from '../source/source.ts';
 import { emptyTables } from './emptying.ts';
@@ -48,9 +48,8 @@ class StreamPhase {
     this.#stream = stream;
     this.#position = from;
     this.#signal = signal;
-    const interval = maxIntervalMs(context.job());
-    this.#ageMs = interval ?? context.limits.ageMs;
-    this.#noteMs = interval ?? NOTE_POSITION_MS;
+    this.#ageMs = maxIntervalMs(context.job()) ?? context.limits.ageMs;
+    this.#noteMs = idleIntervalMs(context.job(), NOTE_POSITION_MS);
   }
 
   async run(): Promise<void> {
