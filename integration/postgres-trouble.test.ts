@@ -207,6 +207,16 @@ describe.runIf(available('postgres18') && openssl !== undefined)('a Postgres sou
        ALTER TABLE t ATTACH PARTITION t_2 FOR VALUES FROM (200) TO (300); UPDATE t SET v = 'changed' WHERE id = 200`,
     );
     await place.same('t', { timeoutMs: WITHIN_MS });
+    // Killed somewhere between its being found and its being copied: begun anew.
+    await place.sql(
+      `CREATE TABLE t_3 (id INT PRIMARY KEY, v VARCHAR(20)); INSERT INTO t_3 SELECT i, 'big' FROM generate_series(1000, 5999) i;
+       ALTER TABLE t ATTACH PARTITION t_3 FOR VALUES FROM (1000) TO (9000); INSERT INTO t VALUES (6000, 'behind')`,
+    );
+    await world.proxy.kill();
+    await place.sql('DELETE FROM t WHERE id = 1000');
+    await world.proxy.start();
+    await world.reconnect();
+    await place.same('t', { timeoutMs: WITHIN_MS });
     await place.sql(`TRUNCATE t_1; INSERT INTO t VALUES (102, 'after')`);
     await paused(
       'parts',
@@ -222,7 +232,7 @@ describe.runIf(available('postgres18') && openssl !== undefined)('a Postgres sou
     await place.sql('DROP TABLE t_2');
     await resume('parts');
     await paused('parts', /partition .*t_2 of .* was detached or dropped/);
-    await world.client.query(`DELETE FROM ${place.target}.t WHERE id >= 200`);
+    await world.client.query(`DELETE FROM ${place.target}.t WHERE id >= 200 AND id < 300`);
     await resume('parts');
     await place.sql(`INSERT INTO t VALUES (6, 'on')`);
     await place.same('t', { timeoutMs: WITHIN_MS });
