@@ -63,7 +63,7 @@ const BODY_WORD = /^(?:FROM|DO|INSERT)$/i;
  * Whether a CREATE or ALTER JOB that does not parse is meant to have a source, or holds what looks like a password. What runs
  * statements of Doris (DO INSERT) is Doris' own.
  */
-function namesSource(sql: string, [verb, noun, ...rest]: readonly Token[]): boolean {
+export function namesSource(sql: string, [verb, noun, ...rest]: readonly Token[]): boolean {
   if (!(isWord(verb, 'CREATE') || isWord(verb, 'ALTER')) || !isWord(noun, 'JOB')) return false;
   const body = rest.find((token) => token.kind === 'word' && BODY_WORD.test(token.text));
   if (body !== undefined) return isWord(body, 'FROM');

@@ -1,4 +1,9 @@
-import { nativeJobName, parseJobStatement, type JobStatement } from './job-statement.ts';
+import {
+  namesSource,
+  nativeJobName,
+  parseJobStatement,
+  type JobStatement,
+} from './job-statement.ts';
 import { isPunctuation, isWord, tokenize, type Token } from './tokenizer.ts';
 import { parseConfigStatement, type ConfigStatement } from './config-statement.ts';
 import { describedTvf, findTvfCalls, type QueryText, type TvfName } from './tvf-call.ts';
@@ -25,6 +30,8 @@ const LENGTH_MAX = 64 * 1024;
 
 /** The exception: a CREATE JOB that names thousands of tables; sent to Doris it would show it the source's password. */
 const JOB_LENGTH_MAX = 4 * 1024 * 1024;
+/** More tokens than a shorter statement can have: a list of tables is one. Millions would hold up everybody's queries for seconds. */
+const TOKENS_MAX = LENGTH_MAX + 1;
 const GAP = String.raw`(?:[\s\0;\uFEFF]|--[^\n]*\n|#[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)`;
 const JOB_START = new RegExp(`^${GAP}*(?:create|alter)${GAP}+job\\b`, 'i');
 
@@ -47,7 +54,8 @@ export function recognize(
     return undefined;
   }
   if (!HINT.test(sql)) return undefined;
-  const tokens = tokenize(sql);
+  const tokens = tokenize(sql, TOKENS_MAX);
+  if (tokens.length === TOKENS_MAX) return tooLong(sql, tokens);
   const statements = splitStatements(sql, tokens);
   if (statements.length <= 1) {
     return recognizeOne(
@@ -63,6 +71,13 @@ export function recognize(
   return parts.some(({ recognized }) => recognized !== undefined)
     ? { kind: 'batch', parts }
     : undefined;
+}
+
+/** Not ours, unless Doris must not see it. */
+function tooLong(sql: string, tokens: readonly Token[]): Recognized | undefined {
+  if (!namesSource(sql, tokens)) return undefined;
+  const message = `the statement has more than ${LENGTH_MAX} words and signs`;
+  return { kind: 'job', statement: { kind: 'invalid', message } };
 }
 
 /** The texts between semicolons; those without a token are none. */

@@ -23,11 +23,13 @@ const NUMBER = /\d+(?:\.\d*)?(?:e[+-]?\d+)?/iy;
  * backslash escapes and doubled quotes, names in backquotes, `--` (no blank needed, a backslash before the line's end
  * continues it), `#` and nested `/* … *\/` comments. Punctuation is one character each.
  * Never throws; linear in the length of the text.
+ *
+ * @param max no more tokens than these are read.
  */
-export function tokenize(sql: string): readonly Token[] {
+export function tokenize(sql: string, max = Infinity): readonly Token[] {
   const tokens: Token[] = [];
   let at = 0;
-  while (at < sql.length) {
+  while (at < sql.length && tokens.length < max) {
     const gapEnd = skipGap(sql, at);
     if (gapEnd === undefined) {
       tokens.push({ kind: 'broken', start: at, end: sql.length, text: '' });
