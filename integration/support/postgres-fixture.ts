@@ -36,6 +36,11 @@ export class PostgresFixture {
   constructor(version: number) {
     const usual = version === 15 || version === 18;
     this.here = usual ? available(`postgres${version}`) : postgresPrograms(version) !== undefined;
+    if (!usual && !this.here) {
+      throw new Error(
+        `Postgres ${version} was asked for and is not in /usr/lib/postgresql/${version}/bin`,
+      );
+    }
     beforeAll(async () => {
       const options = ['--wal_sender_timeout=3000'];
       if (this.here) this.#server = await startPostgres({ version, options });
