@@ -28,6 +28,8 @@ import { answerTvfQuery } from './tvf.ts';
 
 /** Literal rows must fit into one statement of Doris (`max_allowed_packet`). */
 const REWRITTEN_BYTES_MAX = 15 * 1024 * 1024;
+/** A value takes so many bytes at least besides its own: CAST('' AS STRING) AS `x`. */
+const VALUE_BYTES_MIN = 24;
 
 /** Everybody's queries go through this thread: a thousand jobs with a hundred tasks each must not hold it up. In milliseconds. */
 const ROWS_AT_ONCE_MS = 5;
@@ -95,14 +97,27 @@ async function rewrite(
   for (const { name } of query.calls) {
     if (!rows.has(name)) rows.set(name, await tvfRows(catalog, caller, name));
   }
+  // Before the text is made: a query may call them a thousand times.
+  const sizes = new Map([...rows].map(([name, table]) => [name, leastBytes(table)]));
+  const least = query.calls.reduce((sum, { name }) => sum + (sizes.get(name) ?? 0), 0);
+  if (least > REWRITTEN_BYTES_MAX) throw tooManyRows();
   const sql = rewriteTvfQuery(query, (name) => rows.get(name) ?? [], parameters);
-  if (Buffer.byteLength(sql) > REWRITTEN_BYTES_MAX) {
-    throw new ProxyError(
-      'STATEMENT',
-      'jobs() and tasks() have too many rows for this form of query; select from one of them alone, with WHERE',
-    );
-  }
+  if (Buffer.byteLength(sql) > REWRITTEN_BYTES_MAX) throw tooManyRows();
   return { kind: 'rewritten', sql };
+}
+
+/** Of the rows as literals. */
+function leastBytes(rows: readonly Row[]): number {
+  let bytes = 0;
+  for (const row of rows) for (const value of row) bytes += value.length + VALUE_BYTES_MIN;
+  return bytes;
+}
+
+function tooManyRows(): ProxyError {
+  return new ProxyError(
+    'STATEMENT',
+    'jobs() and tasks() have too many rows for this form of query; select from one of them alone, with WHERE',
+  );
 }
 
 /**

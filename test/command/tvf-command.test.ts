@@ -110,6 +110,17 @@ describe('jobs() and tasks()', () => {
     expect(await world.run(sql)).toMatchObject({ types: [{ type: 8 }], rows: [['0']] });
   });
 
+  test('what would be too much text for Doris is refused before it is made', async () => {
+    await world.run(create());
+    const rows = Array.from({ length: 1000 }, (_, i) => [`native ${i}`, String(i + 1)]);
+    world.caller.native = { columns: ['Name', 'Id'], rows };
+    const calls = Array.from({ length: 1500 }, (_, i) => `jobs("type"="insert") j${i}`).join(', ');
+    await expect(world.run(`select max(j0.Id) from ${calls}`)).rejects.toThrow('too many rows');
+    expect(await world.run('select max(Id) from jobs("type"="insert")')).toMatchObject({
+      kind: 'rewritten',
+    });
+  });
+
   test('any other shape is Doris’ to answer, over literal rows', async () => {
     await world.run(create());
     const sql = 'select count(distinct j.Name) n from jobs("type"="insert") j join t on t.x = ?';
