@@ -167,6 +167,8 @@ export class Scheduler implements AsyncDisposable, RunnerEvents {
 
   /** The reason stays visible until a task succeeds. */
   async #restart(jobId: number, epoch: number): Promise<void> {
+    // A timer may be late: the catalog is closed next.
+    if (this.#closing) return;
     const changed = await this.#changeIf(jobId, epoch, { status: 'PENDING' });
     if (changed === true) this.wake(jobId);
     if (changed !== undefined || this.#closing) return;

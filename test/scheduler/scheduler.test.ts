@@ -193,6 +193,16 @@ test('a thread that dies under its job is not started again at once', async () =
   );
 });
 
+test('a scheduler that was closed writes nothing more: the catalog is closed next', async () => {
+  await scheduler.start();
+  runners.events.ended(1);
+  await scheduler[Symbol.asyncDispose]();
+  const before = catalog.job(1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await catalog.putSetting('max_streaming_job_num', 1);
+  expect(catalog.job(1)).toEqual(before);
+});
+
 test('a dropped job is stopped and not started again', async () => {
   await scheduler.start();
   await catalog.removeJob(1);
