@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { startProxy } from '../support/proxy.ts';
 import {
   freePort,
@@ -13,6 +14,11 @@ import {
 } from '../support/server-process.ts';
 
 const CLOCK_TICKS_PER_SECOND = 100;
+
+/** A file of the proxy, as `npm run build` makes it. */
+function compiled(file: string): string {
+  return pathToFileURL(join(import.meta.dirname, '..', '..', 'dist', 'proxy', file)).href;
+}
 
 export interface Way extends AsyncDisposable {
   readonly name: string;
@@ -98,6 +104,42 @@ export async function barePipe(server: number): Promise<Way> {
   const args = ['-e', PIPE, String(port), String(server)];
   return await started(
     'bare Node pipe',
+    port,
+    new ServerProcess({ program: process.execPath, args }),
+  );
+}
+
+/**
+ * The same with the legs of our sessions (src/proxy/leg.ts), and nothing looked at: what the relay takes beyond it is what
+ * it takes to know what goes by.
+ */
+const LEGS = `
+import net from 'node:net';
+import { FrontendConnection } from ${JSON.stringify(compiled('frontend.js'))};
+import { Leg } from ${JSON.stringify(compiled('leg.js'))};
+const [port, server] = process.argv.slice(1).map(Number);
+const pass = (from, to) => {
+  from.onBytes = (bytes) => {
+    const more = to.socket.write(bytes);
+    if (!more) to.socket.once('drain', () => from.socket.resume());
+    else if (to.socket.writableLength > 0) from.giveBufferAway();
+    return more;
+  };
+  from.socket.on('error', () => undefined).on('close', () => to.socket.destroy());
+};
+net.createServer({ noDelay: true }, (accepted) => {
+  const frontend = new FrontendConnection({ host: '127.0.0.1', port: server });
+  const { leg } = Leg.over(accepted);
+  pass(leg, frontend);
+  pass(frontend, leg);
+}).listen(port, '127.0.0.1');
+`;
+
+export async function bareLegs(server: number): Promise<Way> {
+  const port = await freePort();
+  const args = ['--input-type=module', '-e', LEGS, String(port), String(server)];
+  return await started(
+    'our legs alone',
     port,
     new ServerProcess({ program: process.execPath, args }),
   );

@@ -14,6 +14,7 @@ import { available, startMariadb } from '../servers.ts';
 import { findProgram } from '../support/server-process.ts';
 import { BenchClient, logins, pointQueries, queryPacket, USER } from './relay-client.ts';
 import {
+  bareLegs,
   barePipe,
   cpuSeconds,
   direct,
@@ -167,17 +168,19 @@ async function tables(programs: Programs, server: number, rounds: number): Promi
   await using single = await haproxy(programs.haproxy, server, 1);
   await using threads = await haproxy(programs.haproxy, server, 0);
   await using pipe = await barePipe(server);
+  await using legs = await bareLegs(server);
   await using ours = await relay(server, 1);
   await using two = await relay(server, 2);
-  const few = [nobody, single, pipe, ours];
-  const all = [nobody, single, threads, pipe, ours, two];
+  const few = [nobody, single, pipe, legs, ours];
+  const all = [nobody, single, threads, pipe, legs, ours, two];
   const sides = [
     [ours.name, single.name],
+    [legs.name, single.name],
     [pipe.name, single.name],
   ] as const;
   const point = { unit: 'queries/s', cpuOf: micros };
   for (const [connections, ways] of [
-    [8, [nobody, single, threads, pipe, ours]],
+    [8, [nobody, single, threads, pipe, legs, ours]],
     [64, all],
   ] as const) {
     const title = `Point selects on ${connections} connections`;
@@ -196,7 +199,7 @@ async function tables(programs: Programs, server: number, rounds: number): Promi
   const both = [...sides, [two.name, single.name] as const];
   await compare({ ...logIn, ways: [...few, two], ratios: both, measure: setUps }, rounds);
   console.log(`\nAn idle connection, ${IDLE_CONNECTIONS} of them`);
-  for (const way of [single, pipe, ours]) {
+  for (const way of [single, pipe, legs, ours]) {
     console.log(`  ${way.name.padEnd(22)} ${((await idleBytes(way)) / 1024).toFixed(1)} KB`);
   }
 }
