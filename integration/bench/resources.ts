@@ -18,7 +18,7 @@ const COLUMNS = 16;
 const COLUMN_BYTES = 1_048_576;
 const ROWS = 128;
 const TABLES = 1_000;
-const ROUNDS = 10;
+const ROUNDS = 5;
 const SOURCE_KILLS = 50;
 const CLIENTS = 1_000;
 /** By which a process that has warmed up may grow. */
