@@ -21,7 +21,10 @@ interface Bench {
 const BENCHES: Readonly<Record<string, Bench>> = {
   binlog: { title: "MySQL's log to load bytes, beside zongji and JSON.stringify", compiled: true },
   snapshot: { title: "a MySQL table to load bytes, beside MySQL's own client", compiled: true },
-  copy: { title: 'a Postgres table to load bytes, beside pg and JSON.stringify', compiled: true },
+  copy: {
+    title: 'a Postgres table to load bytes, beside pg-cursor and JSON.stringify',
+    compiled: true,
+  },
   wal: { title: "Postgres' log to load bytes, beside pg_recvlogical", compiled: true },
   relay: { title: 'queries through the proxy, beside haproxy', compiled: false },
   memory: { title: 'memory of the proxy in front of a slow Doris', compiled: false },
