@@ -82,7 +82,7 @@ export class FrontendClient implements AsyncDisposable {
 
   /**
    * What is to be seen of a {@link truncate}: the ids of the table's partitions, `''` where Doris does not show them, and whether an FE
-   * that answers lists the statement as running.
+   * lists the statement as running, or may run it and does not answer.
    *
    * @throws ProxyError TARGET_UNREACHABLE, TARGET_BUSY
    */
@@ -102,9 +102,9 @@ export class FrontendClient implements AsyncDisposable {
     const lists = this.#pools.map(async ({ pool }): Promise<readonly TextRow[]> => {
       try {
         return await ask(await pool.getConnection(), 'SHOW FULL PROCESSLIST', QUERY_MS, undefined);
-      } catch {
-        // What ran there ended with it.
-        return [];
+      } catch (error) {
+        // Nobody listens there any more: what ran there ended with it. An FE that is only out of sight may go on.
+        return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? [] : [{ Info: sql }];
       }
     });
     const rows = (await Promise.all(lists)).flat();

@@ -86,6 +86,12 @@ test('one of unknown fate is over when the partitions have changed', async () =>
   expect(world.slept).toBe(3_000);
 });
 
+test('a partition more is no sign that it ran', async () => {
+  const world = contextOf(showing((n) => ({ partitions: n < 8 ? 'p0,p1' : 'p2,p3' })));
+  await settleEmptying(world.context, BEFORE, never);
+  expect(world.slept).toBe(4_000);
+});
+
 test('one that nobody has seen for a while is lost; one that runs is waited for', async () => {
   const lost = contextOf(showing(() => ({})));
   await settleEmptying(lost.context, BEFORE, never);

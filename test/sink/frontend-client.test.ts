@@ -82,7 +82,16 @@ describe('a TRUNCATE', () => {
     lists.push(['7', 'Query', 'TRUNCATE TABLE `d`.`t`']);
     await expect(client.emptying('d', 't')).resolves.toMatchObject({ running: true });
     await two[Symbol.asyncDispose]();
-    await expect(client.emptying('d', 'other')).resolves.toMatchObject({ running: false });
+    await expect
+      .poll(() => client.emptying('d', 'other'))
+      .toMatchObject({ running: false, partitions: '11,12' });
+  });
+
+  test('may run at an FE that is only out of sight', async () => {
+    const one = await frontend(() => table(['PartitionId'], ['11']));
+    const hidden = await frontend(() => 'cut');
+    const client = clientOf(one.port, hidden.port);
+    await expect(client.emptying('d', 't')).resolves.toEqual({ partitions: '11', running: true });
   });
 
   test('is not seen where Doris shows no partitions, and asked for in vain where no FE answers', async () => {
