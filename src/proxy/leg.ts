@@ -49,7 +49,7 @@ export class Leg {
       return { leg, ahead: Buffer.alloc(0) };
     }
     const ahead: Buffer[] = [];
-    for (let chunk = read(accepted); chunk; chunk = read(accepted)) ahead.push(chunk);
+    while (accepted.readableLength > 0) ahead.push(accepted.read() as Buffer);
     const leg = new Leg((onread) => takeOver(accepted, handle, onread));
     return { leg, ahead: Buffer.concat(ahead) };
   }
@@ -144,8 +144,6 @@ function handleOf(socket: net.Socket): Handle | undefined {
   const handle = (socket as unknown as { readonly _handle?: Partial<Handle> | null })._handle;
   return typeof handle?.useUserBuffer === 'function' ? (handle as Handle) : undefined;
 }
-
-const read = (socket: net.Socket): Buffer | null => socket.read() as Buffer | null;
 
 function takeOver(accepted: net.Socket, handle: Handle, onread: net.OnReadOpts): net.Socket {
   (accepted as unknown as { _handle: Handle | null })._handle = null;

@@ -19,6 +19,8 @@ import { encodeError } from '../wire/resultset.ts';
 import type { ClientEnds, FrontendConnection, Frontends } from './frontend.ts';
 import { acceptTls } from './tls.ts';
 
+const NOTHING = Buffer.alloc(0);
+
 /** A client and its FE that have exchanged what comes before the login. */
 export interface Opened {
   /** The accepted socket, or the encrypted one over it. */
@@ -26,7 +28,8 @@ export interface Opened {
   readonly frontend: FrontendConnection;
   /** As the FE sent it. */
   readonly greeting: Greeting;
-  readonly challenge: AuthChallenge;
+  /** Set when only the client's leg is encrypted: then the login is made anew. */
+  readonly challenge: AuthChallenge | undefined;
   readonly clientTls: boolean;
   readonly frontendTls: boolean;
   /** What the client has sent already. */
@@ -67,16 +70,15 @@ export async function openSession(
     // "Too many connections" and the like: the FE's word instead of a greeting.
     if (payload[0] === 0xff) return { client, goodbye: packet };
     const greeting = readGreeting(payload);
-    const challenge = readChallenge(payload);
     const context = options.tls.server;
     maskGreeting(payload, context !== undefined);
     client.write(packet);
-    const plain = { client, frontend: connection, greeting, challenge };
+    const plain = { client, frontend: connection, greeting, challenge: undefined };
     const noTls = { clientTls: false, frontendTls: false };
     const first = context && (await firstBytes(client, connection, signal));
     if (!context || first?.request === undefined) {
       opened = true;
-      return { ...plain, ...noTls, ahead: first?.ahead ?? Buffer.alloc(0) };
+      return { ...plain, ...noTls, ahead: first?.ahead ?? NOTHING };
     }
     const { frontend: wanted, frontendCa: ca } = options.tls;
     const frontendTls = wanted && has(greeting.capabilities, Capability.SSL);
@@ -95,8 +97,9 @@ export async function openSession(
       return { client: accepted.value, goodbye: encodeError(2, 1043, '08S01', text) };
     }
     opened = true;
-    const ahead = Buffer.alloc(0);
-    return { ...plain, client: accepted.value, clientTls: true, frontendTls, ahead };
+    const challenge = frontendTls ? undefined : readChallenge(payload);
+    const secure = { client: accepted.value, clientTls: true, frontendTls, challenge };
+    return { ...plain, ...secure, ahead: NOTHING };
   } finally {
     signal.removeEventListener('abort', close);
     if (!opened) close();

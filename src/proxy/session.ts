@@ -141,7 +141,7 @@ export class Session {
     this.#frontendFlags = greeting.capabilities;
     this.#router.clientTls = clientTls;
     this.#router.frontendTls = frontendTls;
-    if (clientTls && !frontendTls) {
+    if (challenge) {
       this.#adapter = new AuthAdapter(this.#walker, challenge, (bytes) =>
         this.#relay?.toFrontend(bytes),
       );
