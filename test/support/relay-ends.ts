@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { Capability } from '../../src/wire/handshake.ts';
+import { Command } from '../../src/wire/request.ts';
 import { encodePacket, PacketReader, type Packet } from '../../src/wire/packet.ts';
 import { encodeError, encodeOk, encodeTable, type Dialect } from '../../src/wire/resultset.ts';
 
@@ -147,6 +148,11 @@ export class RawFrontend implements AsyncDisposable {
 /** `SELECT x` is answered by one row holding `x`, `fail` by an ERR, anything else by OK. */
 export function echo(dialect: Dialect): RawAnswer {
   return (payload, socket, { sequence }) => {
+    // A farewell has no answer: one that is quicker than the end of the connection would be one too many.
+    if (payload.length === 1 && payload[0] === Command.QUIT) {
+      socket.end();
+      return;
+    }
     const sql = payload.toString('utf8', 1);
     if (/^select /i.test(sql)) {
       const table = { columns: ['x'], rows: [[sql.slice(7)]] };
