@@ -57,6 +57,7 @@ function whileSomebodyWrites(): void {
     };
   });
   afterAll(async () => {
+    await stopWriter?.();
     await doris?.end();
     await world?.[Symbol.asyncDispose]();
   });
