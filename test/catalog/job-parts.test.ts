@@ -109,11 +109,12 @@ test('tables that change are written, the others are not', async () => {
   expect([...(await records()).keys()]).toEqual(['meta/format', 'names']);
 });
 
-test('what another thread alters is seen at once, and both changes hold', async () => {
+test('what another thread alters is seen, and both changes hold', async () => {
   await using one = await openCatalog();
   await using two = await openCatalog();
   await one.createJob(JOB, '');
-  expect(two.job(7)?.comment).toBe('');
+  // LMDB's reader looks anew when a timer has had its turn.
+  await expect.poll(() => two.job(7)?.comment).toBe('');
   await Promise.all(
     Array.from({ length: 20 }, async (_, n) => {
       await one.changeJob(7, (job) => ({ ...job, comment: `${job.comment}.`, epoch: n }));
@@ -122,7 +123,9 @@ test('what another thread alters is seen at once, and both changes hold', async 
     }),
   );
   for (const catalog of [one, two]) {
-    expect(catalog.job(7)).toMatchObject({ comment: '.'.repeat(20), failedTaskCount: 20 });
+    await expect
+      .poll(() => catalog.job(7))
+      .toMatchObject({ comment: '.'.repeat(20), failedTaskCount: 20 });
     expect(catalog.jobs()).toEqual([catalog.job(7)]);
   }
 });
