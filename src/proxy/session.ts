@@ -393,6 +393,7 @@ export class Session {
     this.#adapter?.wipe();
     if (this.#dialogue.open) this.#dialogue.fail(this.#frontendLost());
     if (this.#frontend) closeFrontend(this.#frontend.socket);
-    if (this.#relay) this.#relay.client.onBytes = () => true;
+    // What still comes from either side has nobody to go to.
+    if (this.#relay) this.#relay.client.onBytes = this.#relay.frontend.onBytes = () => true;
   }
 }
