@@ -12,7 +12,8 @@ export interface Change {
 
 /**
  * One space of keys and records, in LMDB. Changes are compare-and-set batches, so that a store like etcd can take its place.
- * A change resolves when it is on disk. Reads see every change that has resolved, whichever thread made it.
+ * A change resolves when it is on disk. Reads see every change of their own thread that has resolved; one of another thread is seen when a
+ * timer of the event loop has had its turn, or after {@link renew}.
  */
 export class Store implements AsyncDisposable {
   readonly directory: string;
