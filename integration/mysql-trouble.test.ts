@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { available, type MysqlServer, startMariadb, startMysql } from './servers.ts';
 import { EndToEnd, type Place } from './support/end-to-end.ts';
-import { jobRow, type JobRow, waitForJob } from './support/jobs.ts';
+import { jobRow, type JobRow, waitForPause } from './support/jobs.ts';
 import { MovingAddress } from './support/moving-address.ts';
 import { findProgram, temporaryFolder } from './support/server-process.ts';
 
@@ -80,16 +80,8 @@ function troubles(kind: keyof typeof KINDS): void {
     return place;
   }
 
-  async function paused(name: string, reason: RegExp): Promise<JobRow> {
-    const row = await waitForJob(
-      world.client,
-      name,
-      (found) => found['Status'] === 'PAUSED' && found['ErrorMsg'] !== '\\N',
-      WITHIN_MS,
-    );
-    expect(row['ErrorMsg']).toMatch(reason);
-    return row;
-  }
+  const paused = (name: string, reason: RegExp): Promise<JobRow> =>
+    waitForPause(world.client, name, reason, WITHIN_MS);
 
   async function expectOneCopy(name: string, rows: number): Promise<void> {
     const row = await jobRow(world.client, name);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { MysqlServer } from './mysql-server.ts';
@@ -98,4 +99,18 @@ export async function waitForJob(
     }
     await sleep(50);
   }
+}
+
+/** Waits until a job is paused for a reason, which is to match. */
+export async function waitForPause(
+  client: Connection,
+  name: string,
+  reason: RegExp,
+  timeoutMs?: number,
+): Promise<JobRow> {
+  const paused = ({ Status, ErrorMsg }: JobRow): boolean =>
+    Status === 'PAUSED' && ErrorMsg !== '\\N';
+  const row = await waitForJob(client, name, paused, timeoutMs);
+  assert.match(row['ErrorMsg'] ?? '', reason);
+  return row;
 }
