@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
-import { Catalog } from '../../src/catalog/catalog.ts';
 import type { MysqlServer, PostgresServer } from '../servers.ts';
 import type { DorisHandle } from '../support/doris.ts';
 import { createMysqlJob, createPostgresJob, type JobRow, jobRow } from '../support/jobs.ts';
+import { jobFigure, readMetrics } from '../support/metrics.ts';
 import { type ProxyHandle, startProxy } from '../support/proxy.ts';
 import {
   type Execute,
@@ -310,18 +310,15 @@ export class CrashWorld implements AsyncDisposable {
     }
   }
 
-  /** Read beside the process: LMDB is made for that. */
   async #wrong(): Promise<string | undefined> {
-    const directory = this.proxy.dataDir;
-    const keyFile = join(directory, 'key');
-    await using catalog = await Catalog.open({ directory, keyFile, taskHistoryMax: 100 });
-    const job = catalog.jobByName(this.job);
-    if (job === undefined) return 'not there';
-    if (job.status !== 'RUNNING') return `${job.status} ${job.failure?.message ?? ''}`;
-    if (job.snapshotPending) return 'still copying';
+    const row = await this.row();
+    if (row === undefined) return 'not there';
+    if (row['Status'] !== 'RUNNING') return `${row['Status']} ${row['ErrorMsg']}`;
+    const metrics = await readMetrics(this.proxy);
+    if (jobFigure(metrics, 'snapshot_pending', this.job) > 0) return 'still copying';
     // The stream's own tasks come and go; after the writer has stopped they end.
-    const [intent] = catalog.intents(job.id);
-    return intent === undefined ? undefined : `task ${intent.id} is in doubt`;
+    const unsettled = jobFigure(metrics, 'unsettled_task_count', this.job);
+    return unsettled === 0 ? undefined : `${unsettled} tasks are in doubt`;
   }
 }
 

@@ -4,6 +4,7 @@ import { type DorisHandle, startDoris } from './doris.ts';
 import { createMysqlJob, createPostgresJob } from './jobs.ts';
 import type { MysqlServer } from './mysql-server.ts';
 import type { PostgresServer } from './postgres-server.ts';
+import { readMetrics } from './metrics.ts';
 import { type ProxyHandle, startProxy } from './proxy.ts';
 import { WRITER_TABLES } from './random-writer.ts';
 import { sameRows } from './same-rows.ts';
@@ -80,8 +81,7 @@ export class EndToEnd implements AsyncDisposable {
    * @throws when one of them is not 0.
    */
   async expectNoViolation(): Promise<void> {
-    const { host, port } = this.proxy.admin;
-    const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text();
+    const metrics = await readMetrics(this.proxy);
     const counters = [...metrics.matchAll(/^streaming_job_violation_(\w+) (\d+)$/gm)];
     if (counters.length === 0) throw new Error('the proxy exports no counters of violations');
     const violated = counters.filter(([, , count]) => count !== '0').map(([line]) => line);

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { Job } from '../model/job.ts';
+import type { Job, Task } from '../model/job.ts';
 import { VIOLATIONS, type Violation } from '../model/violation.ts';
 
 const STATUSES = ['PENDING', 'RUNNING', 'PAUSED', 'STOPPED', 'FINISHED'] as const;
@@ -7,6 +7,7 @@ const STATUSES = ['PENDING', 'RUNNING', 'PAUSED', 'STOPPED', 'FINISHED'] as cons
 /** Where the figures come from: the catalog. */
 interface Figures {
   jobs(): readonly Job[];
+  intents(jobId: number): readonly Task[];
   violations(kind: Violation): number;
 }
 
@@ -30,8 +31,19 @@ export function makeMetrics(catalog: Figures): Registry {
     },
   });
   registry.registerMetric(byStatus);
-  const perJob = (name: string, help: string, value: (job: Job) => number): void => {
-    const counter = new Counter({
+  addPerJob(registry, catalog);
+  addViolations(registry, catalog);
+  return registry;
+}
+
+function addPerJob(registry: Registry, catalog: Figures): void {
+  const perJob = (
+    name: string,
+    help: string,
+    value: (job: Job) => number,
+    Metric: typeof Counter | typeof Gauge = Counter,
+  ): void => {
+    const metric = new Metric({
       name,
       help,
       labelNames: ['job_id', 'job_name'],
@@ -43,7 +55,7 @@ export function makeMetrics(catalog: Figures): Registry {
         }
       },
     });
-    registry.registerMetric(counter);
+    registry.registerMetric(metric);
   };
   perJob(
     'streaming_job_per_job_scanned_rows',
@@ -65,8 +77,18 @@ export function makeMetrics(catalog: Figures): Registry {
     'Tasks that failed',
     (job) => job.failedTaskCount,
   );
-  addViolations(registry, catalog);
-  return registry;
+  perJob(
+    'streaming_job_per_job_snapshot_pending',
+    '1 while tables are being copied, 0 once the log is followed',
+    (job) => Number(job.snapshotPending),
+    Gauge,
+  );
+  perJob(
+    'streaming_job_per_job_unsettled_task_count',
+    'Tasks whose outcome in Doris is not recorded: under way, or to be settled when the job runs',
+    (job) => catalog.intents(job.id).length,
+    Gauge,
+  );
 }
 
 /** Counters that must stay 0: whatever else is shown is not to be trusted when one does not. */

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { AdminServer } from '../../src/admin/http-server.ts';
 import { makeMetrics } from '../../src/admin/metrics.ts';
 import type { Job } from '../../src/model/job.ts';
+import { sampleTask } from '../support/sample-job.ts';
 
 const job: Job = {
   id: 7,
@@ -32,6 +33,7 @@ test('metrics are what the catalog says at the moment of the scrape', async () =
     port: 0,
     metrics: makeMetrics({
       jobs: () => jobs,
+      intents: () => [sampleTask({ id: 9, jobId: 7 })],
       violations: (kind) => (kind === 'position_went_back' ? 2 : 0),
     }),
     ready: () => true,
@@ -42,6 +44,12 @@ test('metrics are what the catalog says at the moment of the scrape', async () =
     'streaming_job_per_job_scanned_rows{job_id="7",job_name="sync"} 24',
   );
   expect(await scrape()).toContain('streaming_jobs{status="RUNNING"} 1');
+  expect(await scrape()).toContain(
+    'streaming_job_per_job_unsettled_task_count{job_id="7",job_name="sync"} 1',
+  );
+  expect(await scrape()).toContain(
+    'streaming_job_per_job_snapshot_pending{job_id="7",job_name="sync"} 0',
+  );
   expect(await scrape()).toContain('streaming_job_violation_position_went_back 2');
   expect(await scrape()).toContain('streaming_job_violation_load_without_intent 0');
   jobs = [];
@@ -55,7 +63,7 @@ test('health is told apart from readiness, and nothing else is served', async ()
   await using admin = await AdminServer.open({
     host: '127.0.0.1',
     port: 0,
-    metrics: makeMetrics({ jobs: () => [], violations: () => 0 }),
+    metrics: makeMetrics({ jobs: () => [], intents: () => [], violations: () => 0 }),
     ready: () => ready,
   });
   const status = async (path: string, init?: RequestInit): Promise<number> =>
@@ -77,6 +85,7 @@ test('neither a path that is no URL nor a catalog that cannot be read ends the p
       jobs: () => {
         throw new Error('the catalog is closed');
       },
+      intents: () => [],
       violations: () => 0,
     }),
     ready: () => true,
