@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RawFrontend } from '../test/support/relay-ends.ts';
@@ -73,6 +74,28 @@ describe.runIf(available('mariadb'))('several processes for clients', () => {
     await again.query("drop job where jobname = 'j'");
     expect(await state(again)).toBe('undefined');
     again.destroy();
+  });
+
+  test('only the owner has the catalog open', () => {
+    const has = (pid: number): boolean =>
+      readFileSync(`/proc/${pid}/maps`, 'utf8').includes('catalog.mdb');
+    expect(has(proxy.pid)).toBe(true);
+    expect(children().map(has)).toEqual([false, false]);
+  });
+
+  test('a statement prepared and bound there is answered by the owner, and a refusal is the same', async () => {
+    const client = await proxy.connect();
+    const [rows] = await client.execute<RowDataPacket[]>(
+      'select Name, Status from jobs("type"="insert") where Name = ? or Id = ?',
+      ['nobody', 9_007_199_254_740_993n],
+    );
+    expect(rows).toEqual([]);
+    await expect(client.query("pause job where jobname = 'nobody'")).rejects.toMatchObject({
+      errno: 1105,
+      sqlState: 'HY000',
+      message: 'errCode = 2, detailMessage = job not exist, jobName: nobody',
+    });
+    client.destroy();
   });
 
   test('SIGTERM ends all of them', async () => {

@@ -4,14 +4,15 @@ import { AdminServer } from './admin/http-server.ts';
 import { makeMetrics } from './admin/metrics.ts';
 import { Catalog, type CatalogOptions } from './catalog/catalog.ts';
 import { OwnerLock } from './catalog/owner-lock.ts';
+import type { Commands } from './command/commands.ts';
 import type { Settings } from './command/frontend-config.ts';
 import { JobCommands } from './command/job-command.ts';
-import type { JobScheduler } from './command/job-parts.ts';
 import { ConfigError, type Config } from './config.ts';
 import type { WorkerData } from './job-worker.ts';
 import { endpointText } from './model/endpoint.ts';
 import { Listener, routeOf } from './proxy/listener.ts';
-import { ClientProcesses, OwnerScheduler } from './proxy/processes.ts';
+import { OwnerCommands } from './proxy/owner-link.ts';
+import { ClientProcesses, ownerOf } from './proxy/processes.ts';
 import { RootGuard, UnsafeFrontendError } from './proxy/root-guard.ts';
 import { Scheduler } from './scheduler/scheduler.ts';
 import { WorkerPool } from './scheduler/worker-pool.ts';
@@ -65,11 +66,20 @@ export async function serve(
           metrics: makeMetrics(catalog),
           ready: () => serving,
         });
-  const parts = { config, catalog, frontend, scheduler, log };
+  const commands = new JobCommands({
+    catalog,
+    scheduler,
+    target: frontend,
+    openSource: (job, password) =>
+      openJobSource(job, password, config.certificateDir, (kind) => catalog.countViolation(kind)),
+    settings,
+    log,
+    now: Date.now,
+  });
   await using clients =
     config.processes > 1
-      ? await ClientProcesses.open(config.processes, scheduler, log)
-      : await openListener(parts, guard);
+      ? await ClientProcesses.open(config.processes, commands, log)
+      : await openListener(config, commands, log, guard);
   await scheduler.start();
   serving = true;
   onReady({ listen: endpointText(clients.address), admin: admin?.address, pid: process.pid });
@@ -85,13 +95,15 @@ export async function serveClients(
   signal: AbortSignal,
   onOrphaned: () => void,
 ): Promise<void> {
-  const scheduler = new OwnerScheduler(onOrphaned);
-  await using catalog = await Catalog.open(catalogOptions(config));
-  await using frontend = new FrontendClient(config.doris);
   const guard = config.clients.allowPasswordlessRoot
     ? undefined
     : new RootGuard(routeOf(route(config)));
-  await using _listener = await openListener({ config, catalog, frontend, scheduler, log }, guard);
+  await using _listener = await openListener(
+    config,
+    new OwnerCommands(ownerOf(onOrphaned)),
+    log,
+    guard,
+  );
   if (!signal.aborted) await once(signal, 'abort');
 }
 
@@ -119,28 +131,12 @@ function route(config: Config): Parameters<typeof routeOf>[0] {
   };
 }
 
-interface ClientParts {
-  readonly config: Config;
-  readonly catalog: Catalog;
-  readonly frontend: FrontendClient;
-  readonly scheduler: JobScheduler;
-  readonly log: Logger;
-}
-
 function openListener(
-  { config, catalog, frontend, scheduler, log }: ClientParts,
+  config: Config,
+  commands: Commands,
+  log: Logger,
   guard: RootGuard | undefined,
 ): Promise<Listener> {
-  const commands = new JobCommands({
-    catalog,
-    scheduler,
-    target: frontend,
-    openSource: (job, password) =>
-      openJobSource(job, password, config.certificateDir, (kind) => catalog.countViolation(kind)),
-    settings: settingsOf(config, catalog),
-    log,
-    now: Date.now,
-  });
   return Listener.open({
     ...config.listen,
     ...route(config),

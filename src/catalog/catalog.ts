@@ -70,7 +70,8 @@ export interface CatalogOptions {
 }
 
 /**
- * The only state of the program: jobs, tasks, positions, passwords, in LMDB. Every thread that needs it opens it.
+ * The only state of the program: jobs, tasks, positions, passwords, in LMDB. Every thread that needs it opens it; another
+ * process must not, not even to read, see `lmdb-file.ts`.
  *
  * A change resolves when it is on disk. What another thread has changed is seen a turn of the event loop later, see {@link Store}; who writes
  * compares, so that a change made of an older state is not applied.

@@ -12,6 +12,10 @@ const MAGIC_AT = [16, 24];
  * Opens the catalog's file. What is no catalog is recognised by its first bytes: LMDB maps a file before it looks at it closely, and a
  * damaged one may end the process.
  *
+ * Only one process may have it open, whatever LMDB's manual says of several: when a second one opens and closes the file again and
+ * again, be it to read only, lmdb 3.5.6 on Linux loses changes of the first that were committed, and the tree with them (seen within
+ * seconds with three writing threads; never with one process, whatever its threads do). `owner-lock.ts` sees to that.
+ *
  * @throws ProxyError STATEMENT when the file is something else or cannot be read.
  */
 export function openFile(directory: string): RootDatabase<Stored<unknown>, string> {

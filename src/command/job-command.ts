@@ -2,16 +2,16 @@ import { ProxyError } from '../model/error.ts';
 import { canceled, canTransition, type Job, type JobStatus, type Task } from '../model/job.ts';
 import type { JobStatement } from '../sql/job-statement.ts';
 import { maskSecrets } from '../sql/mask.ts';
-import { recognize, type Recognized } from '../sql/recognize.ts';
 import { alterJob, expectPaused } from './alter-job.ts';
-import type { Caller, Commands, OwnStatement, Reply } from './commands.ts';
+import type { Caller, Commands, OwnStatement, Parameter, Reply } from './commands.ts';
 import { JobCreator } from './create-job.ts';
 import { dropJob } from './drop-job.ts';
-import { CONFIG_COLUMNS, runConfigStatement } from './frontend-config.ts';
+import { runConfigStatement } from './frontend-config.ts';
 import type { JobParts } from './job-parts.ts';
 import { nativeJobNames } from './native-jobs.ts';
+import { ownStatement, type OwnText, type RunOwn } from './own-statement.ts';
 import { Rights } from './rights.ts';
-import { describeTvf, tvfStatement } from './tvf-command.ts';
+import { runTvf } from './tvf-command.ts';
 
 const OK: Reply = { kind: 'ok' };
 
@@ -34,62 +34,38 @@ export class JobCommands implements Commands {
   }
 
   recognize(sql: string): OwnStatement | undefined {
-    const { catalog } = this.#parts;
-    const recognized = recognize(sql, (name) => catalog.jobByName(name) !== undefined);
-    return recognized === undefined ? undefined : this.#own(sql, recognized);
+    return ownStatement(sql, this.#run);
   }
 
-  #own(sql: string, recognized: Recognized): OwnStatement {
-    const statement = this.#statement(sql, recognized);
-    return {
-      ...statement,
-      execute: async (parameters, caller) => {
-        try {
-          return await statement.execute(parameters, caller);
-        } catch (error) {
-          throw toClient(error);
-        }
-      },
-    };
-  }
+  readonly #run: RunOwn = async (own, parameters, caller) => {
+    try {
+      return await this.#execute(own, parameters, caller);
+    } catch (error) {
+      throw toClient(error);
+    }
+  };
 
-  #statement(sql: string, recognized: Recognized): OwnStatement {
+  async #execute(
+    { sql, recognized }: OwnText,
+    parameters: readonly Parameter[],
+    caller: Caller,
+  ): Promise<Reply | 'relay'> {
+    const { catalog, settings } = this.#parts;
     switch (recognized.kind) {
       case 'query':
-        return tvfStatement(this.#parts.catalog, recognized.query);
-      case 'describe':
-        return describeTvf(recognized.table);
-      case 'config': {
-        const { statement } = recognized;
-        return {
-          parameterCount: 0,
-          columns: statement.kind === 'setConfig' ? [] : CONFIG_COLUMNS,
-          execute: async (_parameters, caller) =>
-            await this.#audited(sql, caller, (rights) =>
-              runConfigStatement(this.#parts.settings, statement, { sql, caller, rights }),
-            ),
-        };
-      }
+        return await runTvf(catalog, recognized.query, parameters, caller);
+      case 'native':
+        if (catalog.jobByName(recognized.name) === undefined) return 'relay';
+        return await this.#audited(sql, caller, () => Promise.reject(taken(recognized.name)));
+      case 'config':
+        return await this.#audited(sql, caller, (rights) =>
+          runConfigStatement(settings, recognized.statement, { sql, caller, rights }),
+        );
       case 'job':
-        return {
-          parameterCount: 0,
-          columns: [],
-          execute: async (_parameters, caller) =>
-            await this.#audited(sql, caller, (rights) =>
-              this.#run(recognized.statement, caller, rights),
-            ),
-        };
-      case 'batch':
     }
-    return {
-      parameterCount: 0,
-      columns: [],
-      batch: recognized.parts.map((part) => ({
-        sql: part.sql,
-        own: part.recognized && this.#own(part.sql, part.recognized),
-      })),
-      execute: () => Promise.reject(refuse('Only one statement can be prepared or run here')),
-    };
+    return await this.#audited(sql, caller, (rights) =>
+      this.#runJob(recognized.statement, caller, rights),
+    );
   }
 
   async #audited(
@@ -125,7 +101,7 @@ export class JobCommands implements Commands {
     }
   }
 
-  async #run(statement: JobStatement, caller: Caller, rights: Rights): Promise<Reply | 'relay'> {
+  async #runJob(statement: JobStatement, caller: Caller, rights: Rights): Promise<Reply | 'relay'> {
     if (statement.kind === 'invalid') throw refuse(statement.message);
     if (statement.kind === 'create') {
       await this.#creator.create(statement, caller, rights);
@@ -234,6 +210,11 @@ function expectNotInner(statement: NamedStatement): void {
   throw refuse(
     statement.kind === 'alter' ? "Can't alter inner job" : "Can't alter inner job status",
   );
+}
+
+/** Names are unique over all jobs, whoever runs them (job-sql.md §2.5). */
+function taken(name: string): ProxyError {
+  return refuse(`job name exist, jobName:${name}`);
 }
 
 function missingText({ kind, name }: NamedStatement): string {

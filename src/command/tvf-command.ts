@@ -9,6 +9,7 @@ import {
   type TvfName,
 } from '../sql/tvf-call.ts';
 import { readTvfQuery } from '../sql/tvf-parser.ts';
+import type { TvfQuery } from '../sql/tvf-query.ts';
 import { rewriteTvfQuery } from '../sql/tvf-rewrite.ts';
 import { BIGINT } from '../wire/column-type.ts';
 import {
@@ -38,25 +39,35 @@ type Row = readonly string[];
 
 const NO_COLUMNS: FrontendRows = { columns: [], rows: [] };
 
-/** A query over `jobs()` or `tasks()`: answered here when it has the common shape, else by Doris over literal rows. */
-export function tvfStatement(catalog: JobStore, query: QueryText): OwnStatement {
+/** What a client is told of a query over `jobs()` or `tasks()` before it runs. */
+export function tvfForm(query: QueryText): Omit<OwnStatement, 'execute'> {
   const local = readTvfQuery(query);
-  const columns = local?.columns.map(({ name }) => name) ?? [];
-  const counts = local?.columns[0]?.source === 'count';
-  const typed = counts ? { types: columns.map(() => BIGINT) } : {};
   return {
     parameterCount: countParameters(query.tokens),
-    columns,
-    ...typed,
-    ...(local === undefined ? { describe: (caller) => askColumns(query, caller) } : {}),
-    async execute(parameters, caller): Promise<Reply> {
-      if (local === undefined) return await rewrite(catalog, query, parameters, caller);
-      const all = await tvfRows(catalog, caller, local.table);
-      const rows = await answerTvfQuery(local, all, parameters);
-      if (rows === undefined) return await rewrite(catalog, query, parameters, caller);
-      return { kind: 'rows', columns, ...typed, rows };
-    },
+    columns: [],
+    ...(local === undefined ? { describe: (caller) => askColumns(query, caller) } : headOf(local)),
   };
+}
+
+/** Runs it: answered here when it has the common shape, else by Doris over literal rows. */
+export async function runTvf(
+  catalog: JobStore,
+  query: QueryText,
+  parameters: readonly Parameter[],
+  caller: Caller,
+): Promise<Reply> {
+  const local = readTvfQuery(query);
+  if (local === undefined) return await rewrite(catalog, query, parameters, caller);
+  const all = await tvfRows(catalog, caller, local.table);
+  const rows = await answerTvfQuery(local, all, parameters);
+  if (rows === undefined) return await rewrite(catalog, query, parameters, caller);
+  return { kind: 'rows', ...headOf(local), rows };
+}
+
+function headOf({ columns }: TvfQuery): Pick<OwnStatement, 'columns' | 'types'> {
+  const names = columns.map(({ name }) => name);
+  const counts = columns[0]?.source === 'count';
+  return counts ? { columns: names, types: names.map(() => BIGINT) } : { columns: names };
 }
 
 /**

@@ -1,37 +1,29 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import type { Logger } from 'pino';
-import type { JobScheduler } from '../command/job-parts.ts';
+import type { Commands } from '../command/commands.ts';
 import type { Endpoint } from '../model/endpoint.ts';
+import { StatementServer, type Peer, type ToClients, type ToOwner } from './owner-link.ts';
 
 /** Wait before a process that died is replaced, in milliseconds: one that cannot start must not fill the log. */
 const RESTART_MS = 1000;
-
-type ToOwner =
-  | { readonly kind: 'wake'; readonly jobId: number }
-  | { readonly kind: 'stopped'; readonly jobId: number; readonly request: number };
-
-interface ToClients {
-  readonly kind: 'stopped';
-  readonly request: number;
-}
 
 /** Whether this is a process that serves clients on behalf of one that owns the jobs. */
 export const servesClients = cluster.isWorker;
 
 /**
- * The processes that serve clients, seen from the one that owns the jobs. They share a port, and the catalog's file; what a
- * statement has changed there they tell the owner, who alone decides what runs.
+ * The processes that serve clients, seen from the one that owns the jobs. They share a port; what is a statement of ours they have
+ * the owner run.
  */
 export class ClientProcesses implements AsyncDisposable {
-  readonly #scheduler: JobScheduler;
+  readonly #commands: Commands;
   readonly #log: Logger;
   readonly #timers = new Set<NodeJS.Timeout>();
   #closing = false;
   #address: Endpoint = { host: '', port: 0 };
 
-  private constructor(scheduler: JobScheduler, log: Logger) {
-    this.#scheduler = scheduler;
+  private constructor(commands: Commands, log: Logger) {
+    this.#commands = commands;
     this.#log = log;
   }
 
@@ -39,8 +31,10 @@ export class ClientProcesses implements AsyncDisposable {
    * Starts `count` of them, with this process' own arguments.
    * @throws Error when one ends before it listens; what it said is on stderr.
    */
-  static async open(count: number, scheduler: JobScheduler, log: Logger): Promise<ClientProcesses> {
-    const processes = new ClientProcesses(scheduler, log);
+  static async open(count: number, commands: Commands, log: Logger): Promise<ClientProcesses> {
+    // Parameters of statements may be bigints, which JSON has not.
+    cluster.setupPrimary({ serialization: 'advanced' });
+    const processes = new ClientProcesses(commands, log);
     try {
       const addresses = Array.from({ length: count }, () => listening(processes.#fork()));
       const [address] = await Promise.all(addresses);
@@ -73,19 +67,16 @@ export class ClientProcesses implements AsyncDisposable {
 
   #fork(): Worker {
     const worker = cluster.fork();
-    worker.on('message', (message: ToOwner) => this.#hear(worker, message));
+    const statements = new StatementServer(
+      {
+        // What is sent to one that is just ending gets lost with it.
+        send: (message) => worker.isConnected() && worker.send(message, undefined, noReport),
+        listen: (hear) => worker.on('message', hear),
+      },
+      this.#commands,
+    );
+    worker.once('exit', () => statements[Symbol.dispose]());
     return worker;
-  }
-
-  #hear(worker: Worker, message: ToOwner): void {
-    if (message.kind === 'wake') {
-      this.#scheduler.wake(message.jobId);
-      return;
-    }
-    const { request } = message;
-    void this.#scheduler.stopped(message.jobId).then(() => {
-      if (worker.isConnected()) worker.send({ kind: 'stopped', request } satisfies ToClients);
-    });
   }
 
   #replaceWhenDead(worker: Worker): void {
@@ -114,33 +105,17 @@ function listening(worker: Worker): Promise<Endpoint> {
   });
 }
 
-/** The owner's scheduler, seen from a process that serves clients. */
-export class OwnerScheduler implements JobScheduler {
-  readonly #waiting = new Map<number, () => void>();
-  #requests = 0;
-
-  /** @param onOrphaned the owner is gone: nobody would run what a statement asks for. */
-  constructor(onOrphaned: () => void) {
-    process.on('message', ({ request }: ToClients) => {
-      this.#waiting.get(request)?.();
-      this.#waiting.delete(request);
-    });
-    process.once('disconnect', onOrphaned);
-  }
-
-  wake(jobId: number): void {
-    tell({ kind: 'wake', jobId });
-  }
-
-  async stopped(jobId: number): Promise<void> {
-    const request = ++this.#requests;
-    await new Promise<void>((resolve) => {
-      this.#waiting.set(request, resolve);
-      tell({ kind: 'stopped', jobId, request });
-    });
-  }
+/**
+ * The process that owns the jobs, seen from one that serves clients.
+ * @param onOrphaned the owner is gone: nobody would run what a statement asks for.
+ */
+export function ownerOf(onOrphaned: () => void): Peer<ToOwner, ToClients> {
+  process.once('disconnect', onOrphaned);
+  return {
+    send: (message) => process.connected && process.send?.(message, undefined, undefined, noReport),
+    listen: (hear) => process.on('message', hear),
+  };
 }
 
-function tell(message: ToOwner): void {
-  process.send?.(message);
-}
+/** `send` would otherwise report a channel that has just closed as an error event that ends the process. */
+function noReport(): void {}

@@ -6,7 +6,13 @@ import {
 } from './job-statement.ts';
 import { isPunctuation, isWord, tokenize, type Token } from './tokenizer.ts';
 import { parseConfigStatement, type ConfigStatement } from './config-statement.ts';
-import { describedTvf, findTvfCalls, type QueryText, type TvfName } from './tvf-call.ts';
+import {
+  countParameters,
+  describedTvf,
+  findTvfCalls,
+  type QueryText,
+  type TvfName,
+} from './tvf-call.ts';
 
 /** A text that is ours. */
 export type Recognized =
@@ -14,6 +20,8 @@ export type Recognized =
   | { readonly kind: 'query'; readonly query: QueryText }
   | { readonly kind: 'describe'; readonly table: TvfName }
   | { readonly kind: 'config'; readonly statement: ConfigStatement }
+  /** A job for Doris to run: it goes there, unless one of ours has the name, which nobody could tell from it any more. */
+  | { readonly kind: 'native'; readonly name: string; readonly parameterCount: number }
   /** Several statements, at least one of them ours. */
   | { readonly kind: 'batch'; readonly parts: readonly BatchPart[] };
 
@@ -43,13 +51,8 @@ const HINT =
  * Decides whether `sql` is ours; undefined sends it to Doris byte for byte. A statement that starts like
  * ours but does not parse is not ours: Doris then answers in its own words; unless it names a job's source, whose
  * password Doris must not see. Never throws.
- *
- * @param isTaken whether a job of ours has this name: then Doris must not make one of its own that nobody could name any more.
  */
-export function recognize(
-  sql: string,
-  isTaken: (jobName: string) => boolean = () => false,
-): Recognized | undefined {
+export function recognize(sql: string): Recognized | undefined {
   if (sql.length > LENGTH_MAX && !(sql.length <= JOB_LENGTH_MAX && JOB_START.test(sql))) {
     return undefined;
   }
@@ -61,12 +64,11 @@ export function recognize(
     return recognizeOne(
       sql,
       tokens.filter((token) => !isPunctuation(token, ';')),
-      isTaken,
     );
   }
   const parts = statements.map((part) => ({
     sql: part,
-    recognized: recognizeOne(part, tokenize(part), isTaken),
+    recognized: recognizeOne(part, tokenize(part)),
   }));
   return parts.some(({ recognized }) => recognized !== undefined)
     ? { kind: 'batch', parts }
@@ -98,14 +100,14 @@ function splitStatements(sql: string, tokens: readonly Token[]): readonly string
   return parts;
 }
 
-function recognizeOne(
-  sql: string,
-  tokens: readonly Token[],
-  isTaken: (jobName: string) => boolean,
-): Recognized | undefined {
+function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undefined {
   if (isWord(tokens[1], 'JOB') || isWord(tokens[1], 'TASK')) {
-    const statement = parseJobStatement(sql, tokens) ?? nameClash(tokens, isTaken);
-    return statement && { kind: 'job', statement };
+    const statement = parseJobStatement(sql, tokens);
+    if (statement !== undefined) return { kind: 'job', statement };
+    const name = nativeJobName(tokens);
+    return name === undefined
+      ? undefined
+      : { kind: 'native', name, parameterCount: countParameters(tokens) };
   }
   if (tokens.at(-1)?.kind === 'broken') return undefined;
   if (isWord(tokens[0], 'ADMIN') || isWord(tokens[0], 'SHOW')) {
@@ -116,14 +118,4 @@ function recognizeOne(
   if (described !== undefined) return { kind: 'describe', table: described };
   const calls = findTvfCalls(tokens);
   return calls.length > 0 ? { kind: 'query', query: { sql, tokens, calls } } : undefined;
-}
-
-/** Names are unique over all jobs, whoever runs them (job-sql.md §2.5). */
-function nameClash(
-  tokens: readonly Token[],
-  isTaken: (jobName: string) => boolean,
-): JobStatement | undefined {
-  const name = nativeJobName(tokens);
-  if (name === undefined || !isTaken(name)) return undefined;
-  return { kind: 'invalid', message: `job name exist, jobName:${name}` };
 }

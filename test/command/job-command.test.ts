@@ -14,6 +14,9 @@ afterEach(async () => {
   await world[Symbol.asyncDispose]();
 });
 
+const native = (name: string): string =>
+  `CREATE JOB ${name} ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)`;
+
 describe('PAUSE and RESUME', () => {
   beforeEach(async () => {
     await world.run(create());
@@ -118,6 +121,13 @@ describe('statements about other jobs', () => {
     expect(await world.run("DROP JOB IF EXISTS WHERE jobname = 'x'")).toBe('relay');
     expect(await world.run("CANCEL TASK WHERE jobName = 'x' AND taskId = 1")).toBe('relay');
     expect(await world.run("ALTER JOB x PROPERTIES('max_interval'='5')")).toBe('relay');
+  });
+
+  test('a new job for Doris to run is Doris’, unless one of ours has its name', async () => {
+    expect(await world.run(native('j'))).toBe('relay');
+    await world.run(create());
+    expect(await world.refusal(native('j'))).toBe(plain('job name exist, jobName:j'));
+    expect(await world.run(native('k'))).toBe('relay');
   });
 
   test('a task of ours cannot be cancelled', async () => {
