@@ -17,6 +17,9 @@ const state = async (connection: Connection): Promise<string> => {
   return String(rows[0]?.['Status']);
 };
 
+const hasCatalog = (pid: number): boolean =>
+  readFileSync(`/proc/${pid}/maps`, 'utf8').includes('catalog.mdb');
+
 describe.runIf(available('mariadb'))('several processes for clients', () => {
   let source: MysqlServer;
   let doris: DorisHandle;
@@ -77,10 +80,8 @@ describe.runIf(available('mariadb'))('several processes for clients', () => {
   });
 
   test('only the owner has the catalog open', () => {
-    const has = (pid: number): boolean =>
-      readFileSync(`/proc/${pid}/maps`, 'utf8').includes('catalog.mdb');
-    expect(has(proxy.pid)).toBe(true);
-    expect(children().map(has)).toEqual([false, false]);
+    expect(hasCatalog(proxy.pid)).toBe(true);
+    expect(children().map(hasCatalog)).toEqual([false, false]);
   });
 
   test('a statement prepared and bound there is answered by the owner, and a refusal is the same', async () => {
