@@ -75,6 +75,7 @@ export class StatementServer implements Disposable {
   readonly #commands: Commands;
   readonly #questions = new Map<number, Waiting<FrontendRows>>();
   #asked = 0;
+  #ended = false;
 
   constructor(clients: Peer<ToClients, ToOwner>, commands: Commands) {
     this.#clients = clients;
@@ -87,8 +88,8 @@ export class StatementServer implements Disposable {
 
   /** The process has ended: statements that wait for its clients' FE fail, as when a client has gone. */
   [Symbol.dispose](): void {
-    const gone = new ProxyError('STATEMENT', 'The process that served the client has ended');
-    for (const question of this.#questions.values()) question.reject(gone);
+    this.#ended = true;
+    for (const question of this.#questions.values()) question.reject(gone());
     this.#questions.clear();
   }
 
@@ -104,12 +105,17 @@ export class StatementServer implements Disposable {
   }
 
   #ask(statement: number, sql: string): Promise<FrontendRows> {
+    if (this.#ended) return Promise.reject(gone());
     const question = ++this.#asked;
     return new Promise((resolve, reject) => {
       this.#questions.set(question, { resolve, reject });
       this.#clients.send({ kind: 'ask', statement, question, sql });
     });
   }
+}
+
+function gone(): ProxyError {
+  return new ProxyError('STATEMENT', 'The process that served the client has ended');
 }
 
 interface Running extends Waiting<Reply | 'relay'> {
