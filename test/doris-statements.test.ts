@@ -81,7 +81,6 @@ async function lookUps(): Promise<readonly string[]> {
     user: 'svc',
     password: '',
   });
-  await client.version();
   await client.databaseExists("it's");
   await client.jobNames();
   await client.describeTable('dw', 'select');

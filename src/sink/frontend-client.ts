@@ -15,15 +15,6 @@ export interface FrontendOptions {
 /** A row by column name; all values as Doris prints them. */
 export type TextRow = Readonly<Record<string, string | null>>;
 
-/** Which Doris this is. */
-export interface DorisVersion {
-  /** `@@version_comment`, as it is. */
-  readonly text: string;
-  /** Undefined for builds that hide it. */
-  readonly number: readonly [major: number, minor: number, patch: number] | undefined;
-  readonly cloud: boolean;
-}
-
 const CONNECT_MS = 10_000;
 const QUERY_MS = 30_000;
 /** Doris creates the tablets of a table before it answers. */
@@ -153,18 +144,6 @@ export class FrontendClient implements AsyncDisposable {
     const sql = 'SELECT Name FROM jobs("type"="insert")';
     const rows = await this.query(sql).catch(noneIfRefused);
     return rows.map((row) => valueOf(row, 'Name'));
-  }
-
-  /** Which Doris answers. @throws ProxyError as {@link query} */
-  async version(signal?: AbortSignal): Promise<DorisVersion> {
-    const [row] = await this.query('SELECT @@version_comment AS version', signal);
-    const text = row === undefined ? '' : valueOf(row, 'version');
-    const match = /version\D*(\d+)\.(\d+)\.(\d+)/i.exec(text);
-    const number =
-      match === null
-        ? undefined
-        : ([Number(match[1]), Number(match[2]), Number(match[3])] as const);
-    return { text, number, cloud: /\(Cloud Mode\)/i.test(text) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -197,16 +197,6 @@ describe('look-ups', () => {
     const fe = await frontend(() => table(['TABLE_NAME']));
     await expect(clientOf(fe.port).describeTable('d', 't')).resolves.toBeUndefined();
   });
-
-  test.each([
-    ['Doris version doris-4.0.1-rc02-abc123', [4, 0, 1], false],
-    ['Doris version doris-2.1.11 (Cloud Mode)', [2, 1, 11], true],
-    ['VeloDB Core version: 3.1.0', [3, 1, 0], false],
-    ['a vendor', undefined, false],
-  ])('%s', async (text, number, cloud) => {
-    const fe = await frontend(() => table(['version'], [text]));
-    await expect(clientOf(fe.port).version()).resolves.toEqual({ text, number, cloud });
-  });
 });
 
 describe('failures', () => {
