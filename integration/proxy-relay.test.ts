@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import mysql, { type Connection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Commands } from '../src/command/commands.ts';
-import { recognize } from '../src/sql/recognize.ts';
+import { ownStatement } from '../src/command/own-statement.ts';
 import { available, mariadbCli, startMariadb } from './servers.ts';
 import type { MysqlServer } from './servers.ts';
 import { removeFolder, temporaryFolder } from './support/server-process.ts';
@@ -237,15 +237,18 @@ describe.runIf(available('mariadb'))('MariaDB as the FE', () => {
       'select * from jobs("type"="routine_load")',
       'select * from jobs(1, 2)',
       'create job x on schedule every 1 day do insert into t select 1',
+      'select 1; create job x on schedule every ? day do insert into t select 1; select 2',
       'pause routine load for job',
       '/* pause job */ select 1; select "; drop job where jobname = 1"',
       'drop table jobs',
     ];
     const ours: Commands = {
-      recognize: (sql) => {
-        if (recognize(sql) === undefined) return undefined;
-        throw new Error(`taken for ours: ${sql}`);
-      },
+      recognize: (sql) =>
+        ownStatement(sql, ({ recognized }) =>
+          recognized.kind === 'native'
+            ? Promise.resolve('relay')
+            : Promise.reject(new Error(`taken for ours: ${sql}`)),
+        ),
     };
     await expectSameBytes(ours, async (connection) => {
       for (const sql of statements) {

@@ -60,8 +60,11 @@ export interface OwnStatement {
   readonly batch?: readonly BatchPart[];
   /** Absent: all are strings. */
   readonly types?: readonly ColumnType[];
-  /** Instead of {@link columns} and {@link types}, where only Doris knows them; no columns when it does not tell. */
-  describe?(caller: Caller): Promise<Pick<FrontendRows, 'columns' | 'types'>>;
+  /**
+   * Instead of {@link columns} and {@link types}, where only Doris knows them; no columns when it does not tell. `'relay'`: it is Doris'
+   * to prepare.
+   */
+  describe?(caller: Caller): Promise<Pick<FrontendRows, 'columns' | 'types'> | 'relay'>;
   /**
    * Runs it. `'relay'`: the statement turned out to be Doris' own (a job that only Doris has);
    * the caller sends it on unchanged.

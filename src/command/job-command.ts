@@ -55,8 +55,7 @@ export class JobCommands implements Commands {
       case 'query':
         return await runTvf(catalog, recognized.query, parameters, caller);
       case 'native':
-        if (catalog.jobByName(recognized.name) === undefined) return 'relay';
-        return await this.#audited(sql, caller, () => Promise.reject(taken(recognized.name)));
+        return await this.#relayUnlessTaken(sql, recognized.names, caller);
       case 'config':
         return await this.#audited(sql, caller, (rights) =>
           runConfigStatement(settings, recognized.statement, { sql, caller, rights }),
@@ -66,6 +65,18 @@ export class JobCommands implements Commands {
     return await this.#audited(sql, caller, (rights) =>
       this.#runJob(recognized.statement, caller, rights),
     );
+  }
+
+  /** Names are unique over all jobs, whoever runs them (job-sql.md §2.5). */
+  async #relayUnlessTaken(
+    sql: string,
+    names: readonly string[],
+    caller: Caller,
+  ): Promise<Reply | 'relay'> {
+    const taken = names.find((name) => this.#parts.catalog.jobByName(name) !== undefined);
+    if (taken === undefined) return 'relay';
+    const refusal = refuse(`job name exist, jobName:${taken}`);
+    return await this.#audited(sql, caller, () => Promise.reject(refusal));
   }
 
   async #audited(
@@ -210,11 +221,6 @@ function expectNotInner(statement: NamedStatement): void {
   throw refuse(
     statement.kind === 'alter' ? "Can't alter inner job" : "Can't alter inner job status",
   );
-}
-
-/** Names are unique over all jobs, whoever runs them (job-sql.md §2.5). */
-function taken(name: string): ProxyError {
-  return refuse(`job name exist, jobName:${name}`);
 }
 
 function missingText({ kind, name }: NamedStatement): string {

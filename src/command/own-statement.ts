@@ -42,16 +42,26 @@ function formOf(sql: string, recognized: Recognized, run: RunOwn): OwnStatement 
     };
   }
   if (recognized.kind === 'describe') return describeTvf(recognized.table);
+  const own: OwnText = { sql, recognized };
   return {
-    ...shapeOf(recognized),
-    execute: (parameters, caller) => run({ sql, recognized }, parameters, caller),
+    ...shapeOf(own, run),
+    execute: (parameters, caller) => run(own, parameters, caller),
   };
 }
 
-function shapeOf(recognized: OwnText['recognized']): Omit<OwnStatement, 'execute'> {
+function shapeOf(own: OwnText, run: RunOwn): Omit<OwnStatement, 'execute'> {
+  const { recognized } = own;
   if (recognized.kind === 'query') return tvfForm(recognized.query);
   if (recognized.kind === 'native') {
-    return { parameterCount: recognized.parameterCount, columns: [] };
+    return {
+      parameterCount: 0,
+      columns: [],
+      async describe(caller) {
+        // Refused, or Doris' to prepare.
+        await run(own, [], caller);
+        return 'relay';
+      },
+    };
   }
   const shows = recognized.kind === 'config' && recognized.statement.kind !== 'setConfig';
   return { parameterCount: 0, columns: shows ? CONFIG_COLUMNS : [] };

@@ -164,6 +164,10 @@ export class OwnStatements {
     }
     if (statement) {
       const described = await statement.describe?.(context.caller);
+      if (described === 'relay') {
+        this.frontendPrepared();
+        return { frontend: request.packet };
+      }
       return { client: this.#prepare({ ...statement, ...described }, payload, context.dialect) };
     }
     const prepared = this.#find(payload);

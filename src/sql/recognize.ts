@@ -6,13 +6,7 @@ import {
 } from './job-statement.ts';
 import { isPunctuation, isWord, tokenize, type Token } from './tokenizer.ts';
 import { parseConfigStatement, type ConfigStatement } from './config-statement.ts';
-import {
-  countParameters,
-  describedTvf,
-  findTvfCalls,
-  type QueryText,
-  type TvfName,
-} from './tvf-call.ts';
+import { describedTvf, findTvfCalls, type QueryText, type TvfName } from './tvf-call.ts';
 
 /** A text that is ours. */
 export type Recognized =
@@ -20,9 +14,9 @@ export type Recognized =
   | { readonly kind: 'query'; readonly query: QueryText }
   | { readonly kind: 'describe'; readonly table: TvfName }
   | { readonly kind: 'config'; readonly statement: ConfigStatement }
-  /** A job for Doris to run: it goes there, unless one of ours has the name, which nobody could tell from it any more. */
-  | { readonly kind: 'native'; readonly name: string; readonly parameterCount: number }
-  /** Several statements, at least one of them ours. */
+  /** Jobs for Doris to run, one or a batch of them: they go there, unless one of ours has a name of theirs and could not be told from it any more. */
+  | { readonly kind: 'native'; readonly names: readonly string[] }
+  /** Several statements, at least one of them ours whatever its name. */
   | { readonly kind: 'batch'; readonly parts: readonly BatchPart[] };
 
 /** One of several statements. */
@@ -70,9 +64,10 @@ export function recognize(sql: string): Recognized | undefined {
     sql: part,
     recognized: recognizeOne(part, tokenize(part)),
   }));
-  return parts.some(({ recognized }) => recognized !== undefined)
-    ? { kind: 'batch', parts }
-    : undefined;
+  const ours = parts.flatMap(({ recognized }) => recognized ?? []);
+  if (ours.length === 0) return undefined;
+  const names = ours.flatMap((found) => (found.kind === 'native' ? found.names : []));
+  return names.length === ours.length ? { kind: 'native', names } : { kind: 'batch', parts };
 }
 
 /** Not ours, unless Doris must not see it. */
@@ -105,9 +100,7 @@ function recognizeOne(sql: string, tokens: readonly Token[]): Recognized | undef
     const statement = parseJobStatement(sql, tokens);
     if (statement !== undefined) return { kind: 'job', statement };
     const name = nativeJobName(tokens);
-    return name === undefined
-      ? undefined
-      : { kind: 'native', name, parameterCount: countParameters(tokens) };
+    return name === undefined ? undefined : { kind: 'native', names: [name] };
   }
   if (tokens.at(-1)?.kind === 'broken') return undefined;
   if (isWord(tokens[0], 'ADMIN') || isWord(tokens[0], 'SHOW')) {

@@ -128,6 +128,11 @@ describe('statements about other jobs', () => {
     await world.run(create());
     expect(await world.refusal(native('j'))).toBe(plain('job name exist, jobName:j'));
     expect(await world.run(native('k'))).toBe('relay');
+    expect(await world.refusal(`${native('k')}; ${native('j')}`)).toMatch(/job name exist/);
+    const prepare = (name: string): Promise<unknown> | undefined =>
+      world.commands.recognize(native(name))?.describe?.(world.caller);
+    expect(await prepare('k')).toBe('relay');
+    await expect(prepare('j')).rejects.toThrow(/job name exist, jobName:j/);
   });
 
   test('a task of ours cannot be cancelled', async () => {
