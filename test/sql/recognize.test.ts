@@ -186,6 +186,9 @@ describe('a statement with a source that does not parse is refused here, and its
   });
 });
 
+const native = (name: string): string =>
+  `CREATE JOB ${name} ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)`;
+
 describe('a job for Doris to run is told by its name', () => {
   test.each([
     ['CREATE JOB j ON STREAMING DO INSERT INTO t SELECT * FROM S3("uri"="x")', 'j'],
@@ -212,8 +215,6 @@ describe('a job for Doris to run is told by its name', () => {
   });
 
   test('several in a batch are one text, unless one of ours is among them', () => {
-    const native = (name: string): string =>
-      `CREATE JOB ${name} ON SCHEDULE EVERY 1 DAY DO INSERT INTO t VALUES (1)`;
     const batch = `select 1; ${native('a')}; ${native('b')}`;
     expect(recognize(batch)).toEqual({ kind: 'native', names: ['a', 'b'] });
     expect(recognize(`${batch}; PAUSE JOB WHERE jobname = 'c'`)?.kind).toBe('batch');
