@@ -120,9 +120,9 @@ import { Leg } from ${JSON.stringify(compiled('leg.js'))};
 const [port, server] = process.argv.slice(1).map(Number);
 const pass = (from, to) => {
   from.onBytes = (bytes) => {
-    const more = to.socket.write(bytes);
-    if (!more) to.socket.once('drain', () => from.socket.resume());
-    else if (to.socket.writableLength > 0) from.giveBufferAway();
+    const more = to.write(bytes);
+    if (!more) to.onceDrained(() => from.resume());
+    else if (!to.flushed) from.giveBufferAway();
     return more;
   };
   from.socket.on('error', () => undefined).on('close', () => to.socket.destroy());

@@ -27,8 +27,9 @@ export function closeClient(client: net.Socket, bytes: Buffer): void {
 }
 
 /** Closes an FE's connection; a farewell is mostly on its way already. */
-export function closeFrontend(socket: net.Socket): void {
-  if (socket.writableLength === 0) socket.destroy();
+export function closeFrontend(frontend: FrontendConnection): void {
+  const { socket } = frontend;
+  if (frontend.flushed) socket.destroy();
   else {
     socket.destroySoon();
     setTimeout(() => socket.destroy(), FAREWELL_MS).unref();

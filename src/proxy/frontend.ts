@@ -1,4 +1,5 @@
 import net from 'node:net';
+import type { Cancel } from '../lib/cancel.ts';
 import { endpointText } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { readGreeting } from '../wire/handshake.ts';
@@ -25,7 +26,7 @@ export class FrontendConnection extends Leg {
   constructor(address: Endpoint) {
     const { host, port } = address;
     const options = { host, port, noDelay: true, keepAlive: true };
-    super((onread) => net.connect({ ...options, keepAliveInitialDelay: KEEP_ALIVE_MS, onread }));
+    super(net.connect({ ...options, keepAliveInitialDelay: KEEP_ALIVE_MS }));
     this.address = address;
   }
 
@@ -91,9 +92,9 @@ export class Frontends {
    * Connects to the first FE that answers. Always the first in order, never in turn: `KILL n` reaches only the FE
    * it is sent to, so the connections of a client should meet on one (wire.md §2.9).
    *
-   * @throws NoFrontendError when none greets within its time, 1 s to connect, or the signal's reason.
+   * @throws NoFrontendError when none greets within its time, 1 s to connect; an Error when it was given up.
    */
-  async connect(client: ClientEnds | undefined, signal: AbortSignal): Promise<GreetedFrontend> {
+  async connect(client: ClientEnds | undefined, cancel: Cancel): Promise<GreetedFrontend> {
     const now = Date.now();
     const avoided = (address: Endpoint): boolean => (this.#avoidUntil.get(address) ?? 0) > now;
     const order = [
@@ -103,11 +104,11 @@ export class Frontends {
     const failures: string[] = [];
     for (const address of order) {
       try {
-        const greeted = await this.#greet(address, client, signal);
+        const greeted = await this.#greet(address, client, cancel);
         this.#avoidUntil.delete(address);
         return greeted;
       } catch (error) {
-        signal.throwIfAborted();
+        cancel.throwIfCancelled();
         this.#guard?.forget(address);
         this.#avoidUntil.set(address, Date.now() + AVOID_MS);
         failures.push(`${endpointText(address)} (${(error as Error).message})`);
@@ -120,14 +121,15 @@ export class Frontends {
   async #greet(
     address: Endpoint,
     client: ClientEnds | undefined,
-    signal: AbortSignal,
+    cancel: Cancel,
   ): Promise<GreetedFrontend> {
     const guard = this.#guard;
-    await guard?.expectClosed(address);
-    const newest = guard?.newestId(address) ?? 0;
-    const greeted = await greetFrontend(address, this.route, client, signal);
+    if (guard === undefined) return await greetFrontend(address, this.route, client, cancel);
+    await guard.expectClosed(address);
+    const newest = guard.newestId(address);
+    const greeted = await greetFrontend(address, this.route, client, cancel);
     const payload = greeted.greeting.subarray(HEADER_BYTES);
-    if (guard === undefined || payload[0] === 0xff) return greeted;
+    if (payload[0] === 0xff) return greeted;
     const { socket } = greeted.connection;
     socket.on('error', () => undefined);
     try {
@@ -149,7 +151,7 @@ export function greetFrontend(
   address: Endpoint,
   route: Route,
   client: ClientEnds | undefined,
-  signal: AbortSignal,
+  cancel: Cancel,
 ): Promise<GreetedFrontend> {
   return new Promise((resolve, reject) => {
     const connection = new FrontendConnection(address);
@@ -160,7 +162,7 @@ export function greetFrontend(
     const settle = (): void => {
       clearTimeout(timer);
       socket.off('error', fail).off('close', closed).off('connect', connected);
-      signal.removeEventListener('abort', aborted);
+      cancel.off(cancelled);
     };
     const fail = (error: Error): void => {
       settle();
@@ -169,14 +171,13 @@ export function greetFrontend(
       reject(error);
     };
     const closed = (): void => fail(new Error('closed the connection before its greeting'));
-    const aborted = (): void => fail(new Error('aborted'));
+    const cancelled = (): void => fail(new Error('given up'));
     const connected = (): void => {
       clearTimeout(timer);
       timer = setTimeout(() => fail(new Error(silentText(route))), route.greetingTimeoutMs);
     };
     socket.on('error', fail).on('close', closed).on('connect', connected);
-    signal.addEventListener('abort', aborted);
-    if (signal.aborted) aborted();
+    cancel.on(cancelled);
     connection.onBytes = (bytes) => {
       try {
         packets.push(bytes);

@@ -1,6 +1,15 @@
-import net from 'node:net';
+import type net from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import type tls from 'node:tls';
 import { ProtocolError } from '../wire/packet.ts';
+import {
+  handleOf,
+  lastRead,
+  lastWriteWaits,
+  newWriteRequest,
+  type SocketHandle,
+  type WriteRequest,
+} from './socket-handle.ts';
 
 /** A login and the statements of many applications fit in this: a thousand idle connections are thousands of legs. */
 const FIRST_READ_BYTES = 2048;
@@ -14,43 +23,49 @@ const SPARE_MAX = 16;
 const spare: Buffer[] = [];
 const largeBuffer = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
 
+/** For the next write of any leg: nearly all are over when the call returns, and a new object for each costs more than the call. */
+let spareRequest: WriteRequest | undefined;
+
 /**
  * One of the two sockets of a session. Its bytes are handed over in a buffer that belongs to this socket and is used again
- * (wire.md §2.8), which saves an allocation of 64 KB for each read and a stream's machinery. Whoever still needs them after
- * `onBytes` returns says so by {@link giveBufferAway}; a buffer shared by sockets would be overwritten while in flight.
+ * (wire.md §2.8), and sent by the system call that takes them: a stream between would take as much CPU as all that is done
+ * with the bytes here. Whoever still needs what was handed over after `onBytes` returns says so by {@link giveBufferAway};
+ * a buffer shared by sockets would be overwritten while in flight.
  */
 export class Leg {
   #socket: net.Socket;
-  /** Takes the next bytes. `false`: no more until {@link net.Socket.resume}. */
+  /** Takes the next bytes. `false`: no more until {@link resume}. */
   onBytes: (bytes: Buffer) => boolean = () => true;
+  /** Undefined while it connects, and when the socket is used as a stream, which brings memory of its own. */
+  #handle: SocketHandle | undefined;
   #small: Buffer = Buffer.allocUnsafe(FIRST_READ_BYTES);
   /** For the next read: the small one, or a large one while there is much to read. */
   #buffer: Buffer = this.#small;
+  /** Where the system writes to; must not be let go before Node knows another. */
+  #inUse: Buffer = this.#small;
   #settled = false;
-  /** The socket brings memory of its own. */
-  #streams = false;
-
-  protected constructor(open: (onread: net.OnReadOpts) => net.Socket) {
-    this.#socket = open({
-      buffer: () => this.#buffer,
-      callback: (n, buffer) => this.#take(n, buffer as Buffer),
-    });
-  }
+  /** Bytes of a write that the system has not taken whole; kept here until it has. */
+  #waiting: Buffer | undefined;
+  /** The socket was used as a stream, and may still have bytes. */
+  #streamed = false;
+  #drained: (() => void) | undefined;
 
   /**
-   * Goes on with an accepted socket, which may be replaced by a new one for the same connection: see {@link socket}. Bytes that it
-   * has read already are in `ahead`; nothing else is handed over before the caller's turn ends.
+   * @param socket connected, and stopped or not read yet, or about to connect. Bytes that it has read already are
+   * its owner's to fetch, as {@link over} does.
    */
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    // Before it is connected Node may still change the handle.
+    if (socket.connecting) socket.once('connect', () => this.#listen());
+    else this.#listen();
+  }
+
+  /** Goes on with an accepted socket. Bytes that it has read already are in `ahead`; what follows waits for {@link resume}. */
   static over(accepted: net.Socket): { readonly leg: Leg; readonly ahead: Buffer } {
-    const handle = handleOf(accepted);
-    if (!handle || accepted.writableLength > 0 || !accepted.readable) {
-      const leg = new Leg(() => accepted);
-      leg.#listen();
-      return { leg, ahead: Buffer.alloc(0) };
-    }
+    const leg = new Leg(accepted);
     const ahead: Buffer[] = [];
     while (accepted.readableLength > 0) ahead.push(accepted.read() as Buffer);
-    const leg = new Leg((onread) => takeOver(accepted, handle, onread));
     return { leg, ahead: Buffer.concat(ahead) };
   }
 
@@ -61,12 +76,76 @@ export class Leg {
   /** Goes on with `secure`, which encrypts this leg. */
   replaceBy(secure: tls.TLSSocket): void {
     this.#socket = secure;
+    this.#handle = undefined;
     this.#listen();
   }
 
-  /** The bytes given to `onBytes` last are still needed: the next read goes elsewhere. */
+  /** Reads no more until {@link resume}, or what is on its way. */
+  pause(): void {
+    const handle = this.#handle;
+    if (!handle) this.#socket.pause();
+    else if (!this.#socket.destroyed && handle.reading) {
+      handle.reading = false;
+      handle.readStop();
+    }
+  }
+
+  resume(): void {
+    const handle = this.#handle;
+    if (!handle) this.#socket.resume();
+    else if (!this.#socket.destroyed && !handle.reading) {
+      handle.reading = true;
+      handle.readStart();
+    }
+  }
+
+  /** Nothing that was to be sent is still here. */
+  get flushed(): boolean {
+    if (this.#streamed && this.#socket.writableLength === 0) this.#streamed = false;
+    return this.#waiting === undefined && !this.#streamed;
+  }
+
+  /** Sends bytes. `false`: the other side is slow, and no more should come until {@link onceDrained}. */
+  write(bytes: Buffer): boolean {
+    const handle = this.#handle;
+    if (!handle || !this.flushed) {
+      this.#streamed = true;
+      return this.#socket.write(bytes);
+    }
+    const request = (spareRequest ??= newWriteRequest());
+    const error = handle.writeBuffer(request, bytes);
+    if (error !== 0) {
+      this.#failed(error);
+      return false;
+    }
+    if (!lastWriteWaits()) return true;
+    spareRequest = undefined;
+    this.#waiting = bytes;
+    request.oncomplete = (status) => this.#written(status);
+    return false;
+  }
+
+  #failed(error: number): void {
+    this.#socket.destroy(new Error(`write ${getSystemErrorName(error)}`));
+  }
+
+  /** Calls `then` when bytes are welcome again after {@link write} has returned `false`. */
+  onceDrained(then: () => void): void {
+    if (this.#waiting === undefined) this.#socket.once('drain', then);
+    else this.#drained = then;
+  }
+
+  #written(status: number): void {
+    const drained = this.#drained;
+    this.#waiting = this.#drained = undefined;
+    if (this.#socket.destroyed) return;
+    if (status < 0) this.#failed(status);
+    else drained?.();
+  }
+
+  /** The bytes given to `onBytes` last are still needed: the next read goes elsewhere. To be called from it. */
   giveBufferAway(): void {
-    if (this.#streams) return;
+    if (!this.#handle) return;
     if (this.#buffer === this.#small) {
       this.#buffer = this.#small = Buffer.allocUnsafe(this.#small.length);
     } else this.#buffer = largeBuffer();
@@ -83,14 +162,16 @@ export class Leg {
   #view: Buffer = this.#small;
   #viewed: Buffer = this.#small;
 
-  #take(n: number, buffer: Buffer): boolean {
+  /** Returns whether more may be read. */
+  #take(n: number): boolean {
+    const buffer = this.#inUse;
     if (this.#view.length !== n || this.#viewed !== buffer) {
       this.#view = buffer.subarray(0, n);
       this.#viewed = buffer;
     }
     this.#settled = false;
     const more = this.#handOver(this.#view);
-    // Only here, because Node asks for the next read's buffer as soon as this returns, and has no other until then.
+    // Only here, because Node takes the next read's memory as soon as this returns, and no other until then.
     if (this.#buffer !== this.#small) {
       if (this.#settled) this.#shrink();
     } else if (n === this.#small.length) this.#grow();
@@ -121,37 +202,28 @@ export class Leg {
   }
 
   #listen(): void {
-    this.#streams = true;
     const socket = this.#socket;
-    socket.on('data', (bytes: Buffer) => {
-      if (!this.#handOver(bytes)) socket.pause();
-    });
+    const handle = handleOf(socket);
+    if (handle) this.#readInto(handle);
+    else {
+      socket.on('data', (bytes: Buffer) => {
+        if (!this.#handOver(bytes)) socket.pause();
+      });
+    }
   }
-}
 
-/** What Node keeps behind a socket. */
-interface Handle {
-  useUserBuffer(buffer: Uint8Array): void;
-}
-
-/**
- * An accepted socket cannot be told where to read to: net.Server makes it without `onread`. So a second socket is made for its
- * handle, as Node itself does for handles that come from another process. That needs two names that are not in
- * Node's manual; where they are missing, and for TLS, the socket is read by its `data` events.
- */
-function handleOf(socket: net.Socket): Handle | undefined {
-  if (socket.constructor !== net.Socket) return undefined;
-  const handle = (socket as unknown as { readonly _handle?: Partial<Handle> | null })._handle;
-  return typeof handle?.useUserBuffer === 'function' ? (handle as Handle) : undefined;
-}
-
-function takeOver(accepted: net.Socket, handle: Handle, onread: net.OnReadOpts): net.Socket {
-  (accepted as unknown as { _handle: Handle | null })._handle = null;
-  accepted.removeAllListeners();
-  const options = { handle, onread, allowHalfOpen: false };
-  const socket = new net.Socket(options);
-  // An end that was read already is told behind the bytes in front of it, and not read again.
-  accepted.once('end', () => socket.push(null));
-  accepted.destroy();
-  return socket;
+  #readInto(handle: SocketHandle): void {
+    this.#handle = handle;
+    handle.useUserBuffer(this.#inUse);
+    this.#socket.once('close', () => (this.#handle = undefined));
+    // Ends and errors stay the socket's.
+    const { onread } = handle;
+    handle.onread = (bytes) => {
+      const n = lastRead();
+      if (n <= 0) return onread.call(handle, bytes);
+      if (!this.#take(n)) this.pause();
+      if (this.#buffer === this.#inUse) return undefined;
+      return (this.#inUse = this.#buffer);
+    };
+  }
 }

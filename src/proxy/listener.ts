@@ -4,10 +4,10 @@ import type { Logger } from 'pino';
 import type { Commands } from '../command/commands.ts';
 import { endpointText, type Endpoint } from '../model/endpoint.ts';
 import type { TlsOptions } from '../model/client-options.ts';
-import { Frontends, type Route } from './frontend.ts';
+import { Frontends, type ClientEnds, type Route } from './frontend.ts';
 import type { RootGuard } from './root-guard.ts';
 import { endsOf, isTrusted, readSource } from './proxy-source.ts';
-import { Session } from './session.ts';
+import { Session, type SessionOptions } from './session.ts';
 import { NO_TLS } from './tls.ts';
 
 export interface ListenerOptions {
@@ -57,6 +57,8 @@ export class Listener implements AsyncDisposable {
   readonly #unnamed = new Set<net.Socket>();
   readonly #drainTimeoutMs: number;
   #closing = false;
+  /** Called when the last session of a closing listener has left. */
+  #empty: () => void = () => undefined;
   #address: Endpoint = { host: '', port: 0 };
 
   private constructor(options: ListenerOptions) {
@@ -74,14 +76,13 @@ export class Listener implements AsyncDisposable {
       (socket) => {
         const ends = endsOf(socket);
         if (!isTrusted(options.trusted, ends.source.host)) {
-          this.#serve(new Session(socket, ends, sessionOptions));
+          this.#serve(socket, ends, sessionOptions);
           return;
         }
         this.#unnamed.add(socket);
         readSource(socket, sessionOptions.loginTimeoutMs)
           .then(
-            (source) =>
-              this.#serve(new Session(socket, source ? { ...ends, source } : ends, sessionOptions)),
+            (source) => this.#serve(socket, source ? { ...ends, source } : ends, sessionOptions),
             (error: Error) => {
               socket.destroy();
               const client = endpointText(ends.source);
@@ -93,9 +94,9 @@ export class Listener implements AsyncDisposable {
     );
   }
 
-  #serve(session: Session): void {
+  #serve(client: net.Socket, ends: ClientEnds, options: SessionOptions): void {
+    const session = new Session(client, ends, options, this.#left);
     this.#sessions.add(session);
-    void session.closed.then(() => this.#sessions.delete(session));
     if (this.#closing) session.drain();
   }
 
@@ -119,6 +120,11 @@ export class Listener implements AsyncDisposable {
     return this.#sessions.size;
   }
 
+  readonly #left = (session: Session): void => {
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#empty();
+  };
+
   /** Stops accepting, closes each session when it waits for nothing, and all of them after the time limit. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
@@ -128,7 +134,7 @@ export class Listener implements AsyncDisposable {
     const timer = setTimeout(() => {
       for (const session of this.#sessions) session.destroy();
     }, this.#drainTimeoutMs);
-    await Promise.all([...this.#sessions].map((session) => session.closed));
+    if (this.#sessions.size > 0) await new Promise<void>((resolve) => (this.#empty = resolve));
     clearTimeout(timer);
   }
 }

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import type net from 'node:net';
+import type tls from 'node:tls';
+import type { Cancel } from '../lib/cancel.ts';
 import { endpointText } from '../model/endpoint.ts';
 import type { TlsOptions } from '../model/client-options.ts';
 import {
@@ -28,6 +30,8 @@ export interface Opened {
   readonly frontend: FrontendConnection;
   /** As the FE sent it. */
   readonly greeting: Greeting;
+  /** The greeting for the client, if it was not sent yet. */
+  readonly packet: Buffer;
   /** Set when only the client's leg is encrypted: then the login is made anew. */
   readonly challenge: AuthChallenge | undefined;
   readonly clientTls: boolean;
@@ -48,62 +52,91 @@ export interface OpeningOptions {
 }
 
 /**
- * Connects to an FE, passes its greeting on with some flags cleared (wire.md §2.2), and encrypts each leg that is to be.
- * The FE's connection is closed on every way out but success.
+ * Connects to an FE, makes its greeting ready for the client with some flags cleared (wire.md §2.2), and encrypts each leg that is
+ * to be. The FE's connection is closed on every way out but success.
  *
- * @throws NoFrontendError, ProtocolError, the signal's reason, or what a TLS client did wrong.
+ * @throws NoFrontendError, ProtocolError, an Error when it was given up, or what a TLS client did wrong.
  */
 export async function openSession(
   client: net.Socket,
   ends: ClientEnds,
   options: OpeningOptions,
-  signal: AbortSignal,
+  cancel: Cancel,
 ): Promise<Opened | Refused> {
-  const { connection, greeting: packet } = await options.frontends.connect(ends, signal);
+  const { connection, greeting: packet } = await options.frontends.connect(ends, cancel);
   const close = (): void => void connection.socket.destroy();
   connection.socket.on('error', () => undefined);
-  signal.addEventListener('abort', close);
-  let opened = false;
   try {
-    signal.throwIfAborted();
+    cancel.throwIfCancelled();
     const payload = packet.subarray(HEADER_BYTES);
     // "Too many connections" and the like: the FE's word instead of a greeting.
-    if (payload[0] === 0xff) return { client, goodbye: packet };
+    if (payload[0] === 0xff) {
+      close();
+      return { client, goodbye: packet };
+    }
     const greeting = readGreeting(payload);
-    const context = options.tls.server;
+    const { server: context } = options.tls;
     maskGreeting(payload, context !== undefined);
-    client.write(packet);
-    const plain = { client, frontend: connection, greeting, challenge: undefined };
-    const noTls = { clientTls: false, frontendTls: false };
-    const first = context && (await firstBytes(client, connection, signal));
-    if (!context || first?.request === undefined) {
-      opened = true;
-      return { ...plain, ...noTls, ahead: first?.ahead ?? NOTHING };
+    if (context) {
+      const aborted = new AbortController();
+      cancel.on(() => aborted.abort(new Error('given up')));
+      const greeted = { connection, greeting, packet };
+      return await offerTls(client, context, greeted, options.tls, aborted.signal);
     }
-    const { frontend: wanted, frontendCa: ca } = options.tls;
-    const frontendTls = wanted && has(greeting.capabilities, Capability.SSL);
-    maskResponse(first.request, frontendTls);
-    if (frontendTls) connection.socket.write(first.request);
-    const [accepted, encrypted] = await Promise.allSettled([
-      acceptTls(client, context, first.ahead, signal),
-      frontendTls ? connection.startTls(ca, signal) : expectNoCa(wanted ? ca : undefined),
-    ]);
-    if (accepted.status === 'rejected') throw accepted.reason;
-    signal.throwIfAborted();
-    if (encrypted.status === 'rejected') {
-      const reason = tlsFailure(encrypted.reason as NodeJS.ErrnoException);
-      const text = `No TLS with the Doris FE ${endpointText(connection.address)}: ${reason}`;
-      // Behind the login, which nobody reads any more.
-      return { client: accepted.value, goodbye: encodeError(2, 1043, '08S01', text) };
-    }
-    opened = true;
-    const challenge = frontendTls ? undefined : readChallenge(payload);
-    const secure = { client: accepted.value, clientTls: true, frontendTls, challenge };
-    return { ...plain, ...secure, ahead: NOTHING };
-  } finally {
-    signal.removeEventListener('abort', close);
-    if (!opened) close();
+    return {
+      client,
+      frontend: connection,
+      greeting,
+      packet,
+      challenge: undefined,
+      clientTls: false,
+      frontendTls: false,
+      ahead: NOTHING,
+    };
+  } catch (error) {
+    close();
+    throw error;
   }
+}
+/** What {@link openSession} has so far. */
+interface Greeted {
+  readonly connection: FrontendConnection;
+  readonly greeting: Greeting;
+  readonly packet: Buffer;
+}
+
+/** Offers TLS to the client; encrypts its leg if it wants, and then the FE's if it can. */
+async function offerTls(
+  client: net.Socket,
+  context: tls.SecureContext,
+  { connection, greeting, packet }: Greeted,
+  { frontend: wanted, frontendCa: ca }: TlsOptions,
+  signal: AbortSignal,
+): Promise<Opened | Refused> {
+  client.write(packet);
+  const opened = { client, frontend: connection, greeting, packet: NOTHING, ahead: NOTHING };
+  const { request, ahead } = await firstBytes(client, connection, signal);
+  if (!request) {
+    return { ...opened, challenge: undefined, clientTls: false, frontendTls: false, ahead };
+  }
+  const frontendTls = wanted && has(greeting.capabilities, Capability.SSL);
+  maskResponse(request, frontendTls);
+  if (frontendTls) connection.socket.write(request);
+  const [accepted, encrypted] = await Promise.allSettled([
+    acceptTls(client, context, ahead, signal),
+    frontendTls ? connection.startTls(ca, signal) : expectNoCa(wanted ? ca : undefined),
+  ]);
+  if (accepted.status === 'rejected') throw accepted.reason;
+  signal.throwIfAborted();
+  if (encrypted.status === 'rejected') {
+    const reason = tlsFailure(encrypted.reason as NodeJS.ErrnoException);
+    const text = `No TLS with the Doris FE ${endpointText(connection.address)}: ${reason}`;
+    // Behind the login, which nobody reads any more.
+    connection.socket.destroy();
+    return { client: accepted.value, goodbye: encodeError(2, 1043, '08S01', text) };
+  }
+  const challenge = frontendTls ? undefined : readChallenge(packet.subarray(HEADER_BYTES));
+  return { ...opened, client: accepted.value, clientTls: true, frontendTls, challenge };
 }
 
 /** What a client begins with: a request for TLS and what comes behind it, or its login. */

@@ -30,28 +30,28 @@ export class Relay {
     this.#backlog = backlog;
   }
 
-  /**
-   * Passes on what {@link frontend} has read. `whole`: an answer ends with it.
-   * Returns `false` when the client does not take more for now.
-   */
-  toClient(bytes: Buffer, whole: boolean): boolean {
-    const { socket } = this.client;
-    const more = socket.write(bytes);
+  /** Passes on what {@link frontend} has read. Returns `false` when the client does not take more for now. */
+  toClient(bytes: Buffer): boolean {
+    const { client, frontend } = this;
+    const more = client.write(bytes);
     // Written at once almost always. Otherwise the bytes are in flight: either nothing is read until they are out, or
     // the next read goes elsewhere.
-    if (!more) {
-      socket.once('drain', () => this.frontend.socket.resume());
-    } else if (socket.writableLength > 0) this.frontend.giveBufferAway();
-    else if (whole) this.frontend.settle();
+    if (!more) client.onceDrained(() => frontend.resume());
+    else if (!client.flushed) frontend.giveBufferAway();
     return more;
+  }
+
+  /** An answer ended with the bytes that {@link toClient} was given last. */
+  answerRead(): void {
+    if (this.client.flushed) this.frontend.settle();
   }
 
   /** Sends bytes to the FE. */
   toFrontend(bytes: Buffer): void {
-    const { socket } = this.frontend;
-    if (socket.write(bytes) || this.#frontendFull) return;
+    const { frontend } = this;
+    if (frontend.write(bytes) || this.#frontendFull) return;
     this.#frontendFull = true;
-    socket.once('drain', () => {
+    frontend.onceDrained(() => {
       this.#frontendFull = false;
       this.paceClient();
     });
@@ -60,7 +60,7 @@ export class Relay {
   /** The bytes that {@link client} gave last have been dealt with. */
   clientRead(): void {
     const { blocked, atBoundary } = this.#backlog;
-    if (blocked || this.frontend.socket.writableLength > 0) this.client.giveBufferAway();
+    if (blocked || !this.frontend.flushed) this.client.giveBufferAway();
     if (atBoundary) this.client.settle();
     this.paceClient();
   }
@@ -70,7 +70,7 @@ export class Relay {
     const wait = this.#frontendFull || this.#backlog.queuedBytes > QUEUED_BYTES_MAX;
     if (wait === this.#clientWaits) return;
     this.#clientWaits = wait;
-    if (wait) this.client.socket.pause();
-    else this.client.socket.resume();
+    if (wait) this.client.pause();
+    else this.client.resume();
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Cancel } from '../lib/cancel.ts';
 import { endpointText, type Endpoint } from '../model/endpoint.ts';
 import { Capability } from '../wire/handshake.ts';
 import { encodePacket, PacketReader } from '../wire/packet.ts';
@@ -113,8 +114,21 @@ export class RootGuard implements FrontendGuard {
   }
 
   async #login(address: Endpoint, user: string): Promise<'in' | 'refused' | 'cut'> {
-    const signal = AbortSignal.timeout(LOGIN_TIMEOUT_MS + this.#route.greetingTimeoutMs);
-    const { connection, greeting } = await greetFrontend(address, this.#route, undefined, signal);
+    const late = new Cancel();
+    const timer = setTimeout(() => late.cancel(), LOGIN_TIMEOUT_MS + this.#route.greetingTimeoutMs);
+    try {
+      return await this.#loginUntil(address, user, late);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #loginUntil(
+    address: Endpoint,
+    user: string,
+    late: Cancel,
+  ): Promise<'in' | 'refused' | 'cut'> {
+    const { connection, greeting } = await greetFrontend(address, this.#route, undefined, late);
     const { socket } = connection;
     socket.on('error', () => undefined);
     if (greeting[4] === 0xff) {
@@ -137,7 +151,7 @@ export class RootGuard implements FrontendGuard {
           return true;
         };
         socket.once('close', () => resolve('cut'));
-        signal.addEventListener('abort', () => resolve('cut'));
+        late.on(() => resolve('cut'));
         socket.write(encodePacket(1, loginPayload(user)));
       });
     } finally {

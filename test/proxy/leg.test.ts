@@ -1,10 +1,11 @@
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import net from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
 import { Leg } from '../../src/proxy/leg.ts';
+import { handleOf } from '../../src/proxy/socket-handle.ts';
 
 /** A connection, both of whose ends are the test's. */
 async function connection(): Promise<{ accepted: net.Socket; peer: net.Socket } & AsyncDisposable> {
@@ -46,9 +47,9 @@ function gather(leg: Leg): {
 
 test('an accepted socket is read into the same memory again and again', async () => {
   await using it = await connection();
+  // Fails when a version of Node has other names behind a socket: then every read and write takes a stream's way.
+  expect(handleOf(it.accepted)).toBeDefined();
   const { leg } = Leg.over(it.accepted);
-  // Fails when a version of Node has other names behind a socket: then every read takes new memory.
-  expect(leg.socket).not.toBe(it.accepted);
   const seen = gather(leg);
   for (const word of ['one', 'two', 'six', 'eleven']) {
     const before = seen.text();
@@ -76,8 +77,7 @@ test('an end that the socket had read before is told behind those bytes', async 
   for (let i = 0; i < 20; i++) await turn();
   const { leg, ahead } = Leg.over(it.accepted);
   expect(ahead.toString()).toBe('last words');
-  expect(leg.socket).not.toBe(it.accepted);
-  leg.socket.resume();
+  leg.resume();
   await once(leg.socket, 'end');
 });
 
@@ -148,7 +148,7 @@ test('a leg that stops is not read, and goes on', async () => {
   const before = received;
   for (let i = 0; i < 20; i++) await turn();
   expect(received).toBe(before);
-  const resume = setInterval(() => leg.socket.resume(), 1);
+  const resume = setInterval(() => leg.resume(), 1);
   await vi.waitFor(() => expect(received).toBe(200_000));
   clearInterval(resume);
 });
@@ -166,18 +166,144 @@ test('the end of the other side and a broken connection are told', async () => {
   expect(error.code).toBe('ECONNRESET');
 });
 
-test('a socket that nothing is known about, or that still writes, is read by its events', async () => {
+test('a socket that nothing is known about is used as a stream', async () => {
   await using it = await connection();
   const { _handle: handle } = it.accepted as unknown as { readonly _handle: object };
   Object.defineProperty(handle, 'useUserBuffer', { value: undefined });
   const { leg } = Leg.over(it.accepted);
-  expect(leg.socket).toBe(it.accepted);
   const seen = gather(leg);
   it.peer.write('hello');
   await vi.waitFor(() => expect(seen.text()).toBe('hello'));
-  await using busy = await connection();
-  while (busy.accepted.writableLength === 0) busy.accepted.write(Buffer.alloc(1_000_000));
-  expect(Leg.over(busy.accepted).leg.socket).toBe(busy.accepted);
+  leg.pause();
+  it.peer.write(' again');
+  for (let i = 0; i < 20; i++) await turn();
+  expect(seen.text()).toBe('hello');
+  leg.resume();
+  await vi.waitFor(() => expect(seen.text()).toBe('hello again'));
+  const sent = Array.from({ length: 400 }, (_, i) => Buffer.alloc(10_000, i));
+  const received = receive(it.peer, 4_000_000);
+  await send(leg, sent);
+  expect((await received).equals(Buffer.concat(sent))).toBe(true);
+});
+
+/** What `peer` gets, once it is `length` bytes. */
+async function receive(peer: net.Socket, length: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const [piece] of on(peer, 'data') as AsyncIterable<[Buffer]>) {
+    pieces.push(piece);
+    bytes += piece.length;
+    if (bytes >= length) break;
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Sends as a relay does: not on while the other side is slow. Returns how often it was. */
+async function send(leg: Leg, pieces: readonly Buffer[]): Promise<number> {
+  let waits = 0;
+  for (const piece of pieces) {
+    if (leg.write(piece)) continue;
+    waits++;
+    await new Promise<void>((resolve) => leg.onceDrained(resolve));
+  }
+  return waits;
+}
+
+test('bytes arrive whole and in order, however slow the other side is', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  const pieces = Array.from({ length: 300 }, (_, i) => Buffer.alloc(50_000, i));
+  it.peer.pause();
+  const sent = send(leg, pieces);
+  await vi.waitFor(() => expect(leg.flushed).toBe(false));
+  const received = receive(it.peer, 15_000_000);
+  it.peer.resume();
+  expect((await received).equals(Buffer.concat(pieces))).toBe(true);
+  expect(await sent).toBeGreaterThan(0);
+  expect(leg.flushed).toBe(true);
+});
+
+test('whoever writes on although the other side is slow keeps the order', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  it.peer.pause();
+  const pieces = Array.from({ length: 200 }, (_, i) => Buffer.alloc(50_000, i));
+  const answers = pieces.map((piece) => leg.write(piece));
+  expect(answers.at(0)).toBe(true);
+  expect(answers.at(-1)).toBe(false);
+  const received = receive(it.peer, 10_000_000);
+  it.peer.resume();
+  expect((await received).equals(Buffer.concat(pieces))).toBe(true);
+  await vi.waitFor(() => expect(leg.flushed).toBe(true));
+  expect(leg.write(Buffer.from('more'))).toBe(true);
+});
+
+test('what was written before an end arrives before it', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  const pieces = Array.from({ length: 100 }, (_, i) => Buffer.alloc(50_000, i));
+  const received = receive(it.peer, 5_000_000);
+  for (const piece of pieces) leg.write(piece);
+  leg.socket.end('!');
+  leg.socket.destroySoon();
+  expect((await received).length).toBeGreaterThanOrEqual(5_000_000);
+  if (!it.peer.destroyed) await once(it.peer, 'close');
+  expect(it.peer.bytesRead).toBe(5_000_001);
+});
+
+test('a write to a connection that is gone ends the leg, and nothing else', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  leg.socket.on('error', () => undefined);
+  const closed = new Promise((resolve) => leg.socket.once('close', resolve));
+  it.peer.resetAndDestroy();
+  let more = true;
+  for (let i = 0; i < 1000 && more; i++) {
+    more = leg.write(Buffer.alloc(100_000));
+    await turn();
+  }
+  await closed;
+  expect(more).toBe(false);
+  leg.write(Buffer.from('late'));
+  leg.pause();
+  leg.resume();
+});
+
+test('a write that waits is given up with its connection', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  const errors: Error[] = [];
+  leg.socket.on('error', (error) => errors.push(error));
+  it.peer.pause();
+  while (leg.write(Buffer.alloc(1_000_000)));
+  let drained = false;
+  leg.onceDrained(() => (drained = true));
+  leg.socket.destroy();
+  await once(leg.socket, 'close');
+  for (let i = 0; i < 20; i++) await turn();
+  expect(drained).toBe(false);
+  expect(errors).toEqual([]);
+});
+
+test('the bytes of a write that waits may be read over only when they are out', async () => {
+  await using from = await connection();
+  await using to = await connection();
+  const source = Leg.over(from.accepted).leg;
+  const target = Leg.over(to.accepted).leg;
+  // As a relay passes bytes on: what a read brought is in flight while nothing is read.
+  source.onBytes = (bytes) => {
+    const more = target.write(bytes);
+    if (!more) target.onceDrained(() => source.resume());
+    else if (!target.flushed) source.giveBufferAway();
+    return more;
+  };
+  to.peer.pause();
+  const bytes = Buffer.from(Array.from({ length: 8_000_000 }, (_, i) => (i * 31) % 253));
+  from.peer.write(bytes);
+  await vi.waitFor(() => expect(target.flushed).toBe(false));
+  const received = receive(to.peer, bytes.length);
+  to.peer.resume();
+  expect((await received).equals(bytes)).toBe(true);
 });
 
 test('idle legs keep no large memory behind their large answers', async () => {

@@ -1,3 +1,4 @@
+import { Cancel } from '../../src/lib/cancel.ts';
 import { expect, test } from 'vitest';
 import { pino } from 'pino';
 import { Frontends } from '../../src/proxy/frontend.ts';
@@ -89,7 +90,7 @@ async function switched(): Promise<{
   const route = { addresses, greetingTimeoutMs: 200, proxyProtocol: false };
   const frontends = new Frontends(route, new RootGuard(route, () => world.nowMs));
   const connect = async (): Promise<void> => {
-    const { connection } = await frontends.connect(undefined, new AbortController().signal);
+    const { connection } = await frontends.connect(undefined, new Cancel());
     connection.socket.destroy();
   };
   return Object.assign(world, { frontend, connect });
