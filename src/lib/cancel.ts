@@ -4,7 +4,7 @@
  */
 export class Cancel {
   #cancelled = false;
-  #listeners: Set<() => void> | undefined;
+  #listeners: (() => void)[] = [];
 
   get cancelled(): boolean {
     return this.#cancelled;
@@ -15,18 +15,18 @@ export class Cancel {
     if (this.#cancelled) return;
     this.#cancelled = true;
     const listeners = this.#listeners;
-    this.#listeners = undefined;
-    for (const listener of listeners ?? []) listener();
+    this.#listeners = [];
+    for (const listener of listeners) listener();
   }
 
   /** Calls `listener` when the work is given up, at once if it was, until {@link off}. */
   on(listener: () => void): void {
     if (this.#cancelled) listener();
-    else (this.#listeners ??= new Set()).add(listener);
+    else this.#listeners.push(listener);
   }
 
   off(listener: () => void): void {
-    this.#listeners?.delete(listener);
+    this.#listeners = this.#listeners.filter((other) => other !== listener);
   }
 
   /** @throws Error when the work was given up. */

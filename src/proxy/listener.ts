@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import net from 'node:net';
 import type { Logger } from 'pino';
 import type { Commands } from '../command/commands.ts';
+import { Roster } from '../lib/roster.ts';
 import { endpointText, type Endpoint } from '../model/endpoint.ts';
 import type { TlsOptions } from '../model/client-options.ts';
 import { Frontends, type ClientEnds, type Route } from './frontend.ts';
@@ -52,7 +53,7 @@ export function routeOf(
 /** Accepts MySQL clients and gives each a {@link Session}. */
 export class Listener implements AsyncDisposable {
   readonly #server: net.Server;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Roster<Session>();
   /** Trusted connections that have not said yet whom they are for. */
   readonly #unnamed = new Set<net.Socket>();
   readonly #drainTimeoutMs: number;

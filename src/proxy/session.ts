@@ -1,5 +1,6 @@
 import type net from 'node:net';
 import { Cancel } from '../lib/cancel.ts';
+import type { Listed } from '../lib/roster.ts';
 import { closeClient, refusal } from './closing.ts';
 import { Dialogue, type DialogueHost, type DialogueOptions } from './dialogue.ts';
 import type { ClientEnds } from './frontend.ts';
@@ -13,7 +14,8 @@ export interface SessionOptions extends OpeningOptions, DialogueOptions {
 }
 
 /** One client from its accepted connection to the end: at first there is none but it, then a {@link Dialogue} with an FE. */
-export class Session {
+export class Session implements Listed {
+  place = 0;
   /** The accepted socket, or the encrypted one over it. */
   #client: net.Socket;
   readonly #ends: ClientEnds;
