@@ -20,10 +20,14 @@ export class Roster<T extends Listed> implements Iterable<T> {
     member.place = this.#members.push(member) - 1;
   }
 
+  has(member: T): boolean {
+    return this.#members[member.place] === member;
+  }
+
   /** Does nothing for whoever is not there. */
   delete(member: T): void {
     const last = this.#members.at(-1);
-    if (last === undefined || this.#members[member.place] !== member) return;
+    if (last === undefined || !this.has(member)) return;
     this.#members[member.place] = last;
     last.place = member.place;
     this.#members.pop();

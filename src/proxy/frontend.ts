@@ -1,5 +1,6 @@
 import net from 'node:net';
 import type { Cancel } from '../lib/cancel.ts';
+import { Deadline } from '../lib/deadline.ts';
 import { endpointText } from '../model/endpoint.ts';
 import type { Endpoint } from '../model/endpoint.ts';
 import { readGreeting } from '../wire/handshake.ts';
@@ -59,7 +60,8 @@ export interface Route {
 /** Both ends of a client's connection to the proxy. */
 export interface ClientEnds {
   readonly source: Endpoint;
-  readonly destination: Endpoint;
+  /** Few ask for it, and it takes a system call: only while the connection is open. */
+  destination(): Endpoint;
 }
 
 /** Says which FEs must not be used. */
@@ -156,11 +158,11 @@ export function greetFrontend(
   return new Promise((resolve, reject) => {
     const connection = new FrontendConnection(address);
     const { socket } = connection;
-    if (route.proxyProtocol) socket.write(proxyLine(client?.source, client?.destination));
+    if (route.proxyProtocol) socket.write(proxyLine(client?.source, client?.destination()));
     const packets = new PacketReader(GREETING_BYTES_MAX);
-    let timer = setTimeout(() => fail(new Error('connect timed out')), CONNECT_TIMEOUT_MS);
+    let deadline = new Deadline(CONNECT_TIMEOUT_MS, () => fail(new Error('connect timed out')));
     const settle = (): void => {
-      clearTimeout(timer);
+      deadline.clear();
       socket.off('error', fail).off('close', closed).off('connect', connected);
       cancel.off(cancelled);
     };
@@ -173,8 +175,8 @@ export function greetFrontend(
     const closed = (): void => fail(new Error('closed the connection before its greeting'));
     const cancelled = (): void => fail(new Error('given up'));
     const connected = (): void => {
-      clearTimeout(timer);
-      timer = setTimeout(() => fail(new Error(silentText(route))), route.greetingTimeoutMs);
+      deadline.clear();
+      deadline = new Deadline(route.greetingTimeoutMs, () => fail(new Error(silentText(route))));
     };
     socket.on('error', fail).on('close', closed).on('connect', connected);
     cancel.on(cancelled);

@@ -6,17 +6,21 @@ import type { ClientEnds } from './frontend.ts';
 
 /** Both ends of an accepted connection. */
 export function endsOf(socket: net.Socket): ClientEnds {
-  const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket;
+  const { remoteAddress = '', remotePort = 0 } = socket;
   return {
     source: { host: unmapped(remoteAddress), port: remotePort },
-    destination: { host: unmapped(localAddress), port: localPort },
+    destination: () => {
+      const { localAddress = '', localPort = 0 } = socket;
+      return { host: unmapped(localAddress), port: localPort };
+    },
   };
 }
 
 /** Whether connections from `host` begin with a PROXY header. */
 export function isTrusted(trusted: net.BlockList | undefined, host: string): boolean {
+  if (trusted === undefined) return false;
   const family = net.isIP(host);
-  if (trusted === undefined || family === 0) return false;
+  if (family === 0) return false;
   return trusted.check(host, family === 4 ? 'ipv4' : 'ipv6');
 }
 

@@ -1,5 +1,6 @@
 import type net from 'node:net';
 import { Cancel } from '../lib/cancel.ts';
+import { Deadline } from '../lib/deadline.ts';
 import type { Listed } from '../lib/roster.ts';
 import { closeClient, refusal } from './closing.ts';
 import { Dialogue, type DialogueHost, type DialogueOptions } from './dialogue.ts';
@@ -24,7 +25,7 @@ export class Session implements Listed {
   readonly #opening = new Cancel();
   #dialogue: Dialogue | undefined;
   /** Until the login has ended. */
-  #loginTimer: NodeJS.Timeout | undefined;
+  readonly #login: Deadline;
   #draining = false;
   #closed = false;
   readonly #onClose: (session: Session) => void;
@@ -45,10 +46,10 @@ export class Session implements Listed {
     this.#log = new SessionLog(options.log, ends.source);
     this.#onClose = onClose;
     this.#watch(client);
-    this.#loginTimer = setTimeout(() => {
+    this.#login = new Deadline(options.loginTimeoutMs, () => {
       this.#log.say('info', 'login took too long');
       this.destroy();
-    }, options.loginTimeoutMs);
+    });
     void this.#open();
   }
 
@@ -90,7 +91,7 @@ export class Session implements Listed {
       log: this.#log,
       address: this.#ends.source.host,
       route: this.#options.frontends.route,
-      loggedIn: () => this.#stopClock(),
+      loggedIn: () => this.#login.clear(),
       rests: () => this.#rests(),
       goodbye: (bytes) => this.#goodbye(bytes),
       destroy: () => this.destroy(),
@@ -103,11 +104,6 @@ export class Session implements Listed {
       this.destroy();
       this.#onClose(this);
     });
-  }
-
-  #stopClock(): void {
-    clearTimeout(this.#loginTimer);
-    this.#loginTimer = undefined;
   }
 
   #rests(): void {
@@ -124,7 +120,7 @@ export class Session implements Listed {
   /** Lets go of everything but the client's socket. */
   #end(): void {
     this.#closed = true;
-    this.#stopClock();
+    this.#login.clear();
     this.#opening.cancel();
     this.#dialogue?.end();
   }

@@ -17,6 +17,7 @@ test('has who was added and not deleted, as a Set does', () => {
           roster.add(member);
           expected.add(member);
         }
+        expect(roster.has(member)).toBe(expected.has(member));
         expect(roster.size).toBe(expected.size);
         expect(new Set(roster)).toEqual(expected);
       }
