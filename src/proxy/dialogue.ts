@@ -18,6 +18,7 @@ import type { SessionLog } from './session-log.ts';
 import { SideDialogue } from './side-dialogue.ts';
 
 const NOTHING = Buffer.alloc(0);
+const KEEP_ALIVE_MS = 60_000;
 
 export interface DialogueOptions {
   readonly commands: Commands;
@@ -30,7 +31,7 @@ export interface DialogueOptions {
 export interface DialogueHost {
   readonly log: SessionLog;
   /** Of the client, for the audit log. */
-  readonly address: string;
+  address(): string;
   readonly route: Route;
   /** The FE has let the client in. */
   loggedIn(): void;
@@ -94,7 +95,7 @@ export class Dialogue {
     this.#adapter =
       challenge && new AuthAdapter(this.#walker, challenge, (bytes) => relay.toFrontend(bytes));
     this.#log.say('debug', 'greeting', { greeting: opened.greeting, clientTls, frontendTls });
-    this.#ahead = Buffer.concat([opened.ahead, ahead]);
+    this.#ahead = ahead.length > 0 ? Buffer.concat([opened.ahead, ahead]) : opened.ahead;
   }
 
   /** @param greeting for the client, unless it has it. */
@@ -108,13 +109,13 @@ export class Dialogue {
   }
 
   #listen(): void {
-    const { client, frontend } = this.#relay;
+    const frontend = this.#frontend;
+    const { client } = this.#relay;
     client.onBytes = (bytes) => this.#fromClient(bytes);
     client.socket.once('end', () => this.#host.destroy());
     frontend.onBytes = (bytes) => this.#fromFrontend(bytes);
-    frontend.socket.on('error', (error) => this.#log.say('debug', 'FE failed', { err: error }));
-    frontend.socket.once('end', () => this.#frontendClosed());
-    frontend.socket.once('close', () => this.#frontendClosed());
+    frontend.onError = (error) => this.#log.say('debug', 'FE failed', { err: error });
+    frontend.onClose = () => this.#frontendClosed();
   }
 
   /** The client waits for no answer and has no transaction open. */
@@ -123,6 +124,12 @@ export class Dialogue {
     if (!walker.authenticated) return !walker.conversing;
     const waits = !walker.idle || this.#own !== undefined || !this.#router.atBoundary;
     return !waits && (walker.status & Status.IN_TRANS) === 0;
+  }
+
+  /** Has the system find out whether both sides are still there, however long nobody says anything. */
+  keepAlive(): void {
+    const { client, frontend } = this.#relay;
+    for (const { socket } of [client, frontend]) socket.setKeepAlive(true, KEEP_ALIVE_MS);
   }
 
   /** Lets go of everything but the client's socket. The FE notices at once and cancels what runs. */
@@ -306,7 +313,7 @@ export class Dialogue {
   #answerContext(): AnswerContext {
     const walker = this.#walker;
     const caller: Caller = {
-      address: this.#host.address,
+      address: this.#host.address(),
       ask: (sql) => this.#side.ask(sql),
     };
     return {

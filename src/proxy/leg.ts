@@ -20,6 +20,8 @@ const LARGE_READ_BYTES = 65_536;
 /** Large buffers that wait for the next leg that needs one. */
 const SPARE_MAX = 16;
 
+const NOTHING = Buffer.alloc(0);
+
 const spare: Buffer[] = [];
 const largeBuffer = (): Buffer => spare.pop() ?? Buffer.allocUnsafeSlow(LARGE_READ_BYTES);
 
@@ -64,6 +66,7 @@ export class Leg {
   /** Goes on with an accepted socket. Bytes that it has read already are in `ahead`; what follows waits for {@link resume}. */
   static over(accepted: net.Socket): { readonly leg: Leg; readonly ahead: Buffer } {
     const leg = new Leg(accepted);
+    if (accepted.readableLength === 0) return { leg, ahead: NOTHING };
     const ahead: Buffer[] = [];
     while (accepted.readableLength > 0) ahead.push(accepted.read() as Buffer);
     return { leg, ahead: Buffer.concat(ahead) };

@@ -37,8 +37,6 @@ export interface ListenerOptions {
   readonly askTimeoutMs?: number;
 }
 
-const KEEP_ALIVE_MS = 60_000;
-
 /** The way that clients take to the FEs. */
 export function routeOf(
   options: Pick<ListenerOptions, 'frontends' | 'proxyProtocol' | 'greetingTimeoutMs'>,
@@ -72,27 +70,26 @@ export class Listener implements AsyncDisposable {
       loginTimeoutMs: options.loginTimeoutMs ?? 10_000,
       askTimeoutMs: options.askTimeoutMs ?? 60_000,
     };
-    this.#server = net.createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => {
-        const ends = endsOf(socket);
-        if (!isTrusted(options.trusted, ends.source.host)) {
-          this.#serve(socket, ends, sessionOptions);
-          return;
-        }
-        this.#unnamed.add(socket);
-        readSource(socket, sessionOptions.loginTimeoutMs)
-          .then(
-            (source) => this.#serve(socket, source ? { ...ends, source } : ends, sessionOptions),
-            (error: Error) => {
-              socket.destroy();
-              const client = endpointText(ends.source);
-              options.log.warn({ client, reason: error.message }, 'no PROXY header');
-            },
-          )
-          .finally(() => this.#unnamed.delete(socket));
-      },
-    );
+    this.#server = net.createServer({ noDelay: true }, (socket) => {
+      const ends = endsOf(socket);
+      const { trusted } = options;
+      if (trusted === undefined || !isTrusted(trusted, ends.source().host)) {
+        this.#serve(socket, ends, sessionOptions);
+        return;
+      }
+      this.#unnamed.add(socket);
+      readSource(socket, sessionOptions.loginTimeoutMs)
+        .then(
+          (source) =>
+            this.#serve(socket, source ? { ...ends, source: () => source } : ends, sessionOptions),
+          (error: Error) => {
+            socket.destroy();
+            const client = endpointText(ends.source());
+            options.log.warn({ client, reason: error.message }, 'no PROXY header');
+          },
+        )
+        .finally(() => this.#unnamed.delete(socket));
+    });
   }
 
   #serve(client: net.Socket, ends: ClientEnds, options: SessionOptions): void {

@@ -65,7 +65,6 @@ export async function openSession(
 ): Promise<Opened | Refused> {
   const { connection, greeting: packet } = await options.frontends.connect(ends, cancel);
   const close = (): void => void connection.socket.destroy();
-  connection.socket.on('error', () => undefined);
   try {
     cancel.throwIfCancelled();
     const payload = packet.subarray(HEADER_BYTES);

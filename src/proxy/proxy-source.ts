@@ -6,9 +6,11 @@ import type { ClientEnds } from './frontend.ts';
 
 /** Both ends of an accepted connection. */
 export function endsOf(socket: net.Socket): ClientEnds {
-  const { remoteAddress = '', remotePort = 0 } = socket;
   return {
-    source: { host: unmapped(remoteAddress), port: remotePort },
+    source: () => {
+      const { remoteAddress = '', remotePort = 0 } = socket;
+      return { host: unmapped(remoteAddress), port: remotePort };
+    },
     destination: () => {
       const { localAddress = '', localPort = 0 } = socket;
       return { host: unmapped(localAddress), port: localPort };
@@ -17,8 +19,7 @@ export function endsOf(socket: net.Socket): ClientEnds {
 }
 
 /** Whether connections from `host` begin with a PROXY header. */
-export function isTrusted(trusted: net.BlockList | undefined, host: string): boolean {
-  if (trusted === undefined) return false;
+export function isTrusted(trusted: net.BlockList, host: string): boolean {
   const family = net.isIP(host);
   if (family === 0) return false;
   return trusted.check(host, family === 4 ? 'ipv4' : 'ipv6');

@@ -130,7 +130,6 @@ export class RootGuard implements FrontendGuard {
   ): Promise<'in' | 'refused' | 'cut'> {
     const { connection, greeting } = await greetFrontend(address, this.#route, undefined, late);
     const { socket } = connection;
-    socket.on('error', () => undefined);
     if (greeting[4] === 0xff) {
       socket.destroy();
       throw new Error(greeting.toString('latin1', 7));
@@ -150,7 +149,7 @@ export class RootGuard implements FrontendGuard {
           } else resolve(isDesynchronized(payload) ? 'cut' : 'refused');
           return true;
         };
-        socket.once('close', () => resolve('cut'));
+        connection.onClose = () => resolve('cut');
         late.on(() => resolve('cut'));
         socket.write(encodePacket(1, loginPayload(user)));
       });

@@ -8,6 +8,9 @@ import type { ClientEnds } from './frontend.ts';
 import { openSession, type OpeningOptions } from './opening.ts';
 import { SessionLog } from './session-log.ts';
 
+/** A connection that ends sooner is not worth the eight system calls that keep one alive. */
+const KEEP_ALIVE_AFTER_MS = 1000;
+
 /** What a session needs besides its client. */
 export interface SessionOptions extends OpeningOptions, DialogueOptions {
   /** From the accepted connection to the FE's OK, in milliseconds. */
@@ -24,8 +27,8 @@ export class Session implements Listed {
   readonly #log: SessionLog;
   readonly #opening = new Cancel();
   #dialogue: Dialogue | undefined;
-  /** Until the login has ended. */
-  readonly #login: Deadline;
+  /** Of the login, then of {@link KEEP_ALIVE_AFTER_MS}. */
+  #deadline: Deadline;
   #draining = false;
   #closed = false;
   readonly #onClose: (session: Session) => void;
@@ -43,10 +46,10 @@ export class Session implements Listed {
     this.#client = client;
     this.#ends = ends;
     this.#options = options;
-    this.#log = new SessionLog(options.log, ends.source);
+    this.#log = new SessionLog(options.log, () => ends.source());
     this.#onClose = onClose;
     this.#watch(client);
-    this.#login = new Deadline(options.loginTimeoutMs, () => {
+    this.#deadline = new Deadline(options.loginTimeoutMs, () => {
       this.#log.say('info', 'login took too long');
       this.destroy();
     });
@@ -89,9 +92,9 @@ export class Session implements Listed {
   #host(): DialogueHost {
     return {
       log: this.#log,
-      address: this.#ends.source.host,
+      address: () => this.#ends.source().host,
       route: this.#options.frontends.route,
-      loggedIn: () => this.#login.clear(),
+      loggedIn: () => this.#loggedIn(),
       rests: () => this.#rests(),
       goodbye: (bytes) => this.#goodbye(bytes),
       destroy: () => this.destroy(),
@@ -104,6 +107,11 @@ export class Session implements Listed {
       this.destroy();
       this.#onClose(this);
     });
+  }
+
+  #loggedIn(): void {
+    this.#deadline.clear();
+    this.#deadline = new Deadline(KEEP_ALIVE_AFTER_MS, () => this.#dialogue?.keepAlive());
   }
 
   #rests(): void {
@@ -120,7 +128,7 @@ export class Session implements Listed {
   /** Lets go of everything but the client's socket. */
   #end(): void {
     this.#closed = true;
-    this.#login.clear();
+    this.#deadline.clear();
     this.#opening.cancel();
     this.#dialogue?.end();
   }

@@ -57,6 +57,11 @@ export class PacketReader {
     this.#bytesMax = bytesMax;
   }
 
+  /** No byte waits for the end of a packet. */
+  get empty(): boolean {
+    return this.#bytes === 0;
+  }
+
   /** Takes a copy of `chunk`: the caller may use its memory again. */
   push(chunk: Uint8Array): void {
     this.#pieces.push(Buffer.from(chunk));
