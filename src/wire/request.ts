@@ -28,7 +28,7 @@ export const Command = {
   MULTI: 0xfe,
 } as const;
 
-const ANSWERS: ReadonlyMap<number, AnswerKind | 'none' | 'stream'> = new Map([
+const KNOWN: ReadonlyMap<number, AnswerKind | 'none' | 'stream'> = new Map([
   [Command.QUIT, 'none'],
   [Command.QUERY, 'result'],
   [Command.FIELD_LIST, 'rows'],
@@ -49,12 +49,15 @@ const ANSWERS: ReadonlyMap<number, AnswerKind | 'none' | 'stream'> = new Map([
   [Command.MULTI, 'stream'],
 ]);
 
+/** By command byte. */
+const ANSWERS = Array.from({ length: 256 }, (_, command) => KNOWN.get(command) ?? 'single');
+
 /**
  * The form of a command's answer. `'stream'`: not a request and its answer any more, look no further.
  * Commands that are not listed, unknown ones included, are answered by one packet.
  */
 export function answerOf(command: number): AnswerKind | 'none' | 'stream' {
-  return ANSWERS.get(command) ?? 'single';
+  return ANSWERS[command] ?? 'single';
 }
 
 /** Statements up to this length are searched for words of ours; of longer ones this much is looked at. */

@@ -31,7 +31,7 @@ type State =
 const HEAD_MAX = 24;
 
 interface Expected {
-  readonly kind: AnswerKind;
+  kind: AnswerKind;
   /** Sequence id of the answer's first packet. */
   sequence: number;
 }
@@ -62,8 +62,11 @@ function okStatus(bytes: Buffer, at: number, length: number): number {
 }
 
 export class ResponseWalker {
-  /** Answers not yet complete, the current one first. */
-  readonly #expected: Expected[] = [];
+  /** Answers not yet complete. */
+  #pending = 0;
+  /** The first of them. A client that waits for each answer never has another: then nothing is allocated for a query. */
+  readonly #oldest: Expected = { kind: 'single', sequence: 1 };
+  readonly #later: Expected[] = [];
   #state: State = 'start';
   /** Definitions that follow in the current state. */
   #left = 0;
@@ -90,7 +93,7 @@ export class ResponseWalker {
 
   /** Answers that are not complete. */
   get pending(): number {
-    return this.#expected.length;
+    return this.#pending;
   }
 
   /** No byte of the answer to the oldest command was seen. */
@@ -100,34 +103,39 @@ export class ResponseWalker {
 
   /** No answer is outstanding, and no packet is half seen. */
   get idle(): boolean {
-    return this.#expected.length === 0 && this.untouched && !this.#continues;
+    return this.#pending === 0 && this.untouched && !this.#continues;
   }
 
   /** Sequence id the answer to the oldest command starts with. */
   get nextSequence(): number {
-    return this.#expected[0]?.sequence ?? 1;
+    return this.#pending > 0 ? this.#oldest.sequence : 1;
   }
 
   /** A login is under way: packets of the client that do not begin a command belong to it. */
   get conversing(): boolean {
-    return this.#expected[0]?.kind === 'auth';
+    return this.#pending > 0 && this.#oldest.kind === 'auth';
   }
 
   /** A command was sent whose (first) packet has the id `sequence`. */
   expect(kind: AnswerKind, sequence: number): void {
-    this.#expected.push({ kind, sequence: (sequence + 1) & 0xff });
+    const next = (sequence + 1) & 0xff;
+    if (this.#pending++ > 0) {
+      this.#later.push({ kind, sequence: next });
+      return;
+    }
+    this.#oldest.kind = kind;
+    this.#oldest.sequence = next;
   }
 
   /** The newest command goes on in a packet with the id `sequence`. */
   continued(sequence: number): void {
-    const newest = this.#expected.at(-1);
-    if (newest) newest.sequence = (sequence + 1) & 0xff;
+    const newest = this.#later.at(-1) ?? this.#oldest;
+    newest.sequence = (sequence + 1) & 0xff;
   }
 
   /** The client said something in reply to the answer under way (login, file data); it goes on after `sequence`. */
   replied(sequence: number): void {
-    const oldest = this.#expected[0];
-    if (oldest) oldest.sequence = (sequence + 1) & 0xff;
+    this.#oldest.sequence = (sequence + 1) & 0xff;
   }
 
   /** Takes the next bytes of the FE, cut anywhere. */
@@ -212,13 +220,15 @@ export class ResponseWalker {
 
   /** Whether a packet in state `start` begins the next answer; otherwise it has been dealt with. */
   #begins(first: number, length: number, sequence: number): boolean {
-    const expected = this.#expected[0];
+    const expected = this.#pending > 0 ? this.#oldest : undefined;
     if (expected && expected.sequence === sequence) return true;
     if (expected && (first === 0xff || expected.kind === 'auth')) return true;
     const goesOn = sequence === ((this.#lastSequence + 1) & 0xff);
     if (goesOn && (this.#lastKind === 'result' || this.#lastKind === 'rows')) {
       // Doris puts an OK after the metadata for Connector/J with a cursor (wire.md §2.4): the rows follow it.
-      this.#expected.unshift({ kind: this.#lastKind, sequence });
+      if (this.#pending++ > 0) this.#later.unshift({ ...this.#oldest });
+      this.#oldest.kind = this.#lastKind;
+      this.#oldest.sequence = sequence;
       this.#state = 'rows';
       return true;
     }
@@ -260,7 +270,7 @@ export class ResponseWalker {
   }
 
   #start(bytes: Buffer, at: number, length: number, first: number): void {
-    const kind = this.#expected[0]?.kind ?? 'single';
+    const { kind } = this.#oldest;
     if (kind === 'single') {
       if (first === 0) this.status = okStatus(bytes, at, length);
       this.#done();
@@ -362,7 +372,12 @@ export class ResponseWalker {
   }
 
   #done(): void {
-    this.#lastKind = this.#expected.shift()?.kind ?? 'single';
     this.#state = 'start';
+    this.#lastKind = this.#oldest.kind;
+    this.#pending -= 1;
+    const next = this.#pending > 0 ? this.#later.shift() : undefined;
+    if (!next) return;
+    this.#oldest.kind = next.kind;
+    this.#oldest.sequence = next.sequence;
   }
 }
