@@ -8,7 +8,7 @@ import { ResponseWalker } from '../wire/response-walker.ts';
 import { encodeError, Status } from '../wire/resultset.ts';
 import { AuthAdapter } from './auth-adapter.ts';
 import { closeFrontend, lostText, refusal } from './closing.ts';
-import type { FrontendConnection, Route } from './frontend.ts';
+import { KEEP_ALIVE_MS, type FrontendConnection, type Route } from './frontend.ts';
 import { Leg } from './leg.ts';
 import type { Opened } from './opening.ts';
 import { OwnStatements, type AnswerContext, type OwnRequest } from './own-statements.ts';
@@ -18,7 +18,6 @@ import type { SessionLog } from './session-log.ts';
 import { SideDialogue } from './side-dialogue.ts';
 
 const NOTHING = Buffer.alloc(0);
-const KEEP_ALIVE_MS = 60_000;
 
 export interface DialogueOptions {
   readonly commands: Commands;
@@ -126,10 +125,9 @@ export class Dialogue {
     return !waits && (walker.status & Status.IN_TRANS) === 0;
   }
 
-  /** Has the system find out whether both sides are still there, however long nobody says anything. */
+  /** Has the system find out whether the client is still there, however long it says nothing. The FE's leg is kept alive from its start. */
   keepAlive(): void {
-    const { client, frontend } = this.#relay;
-    for (const { socket } of [client, frontend]) socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.#relay.client.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   }
 
   /** Lets go of everything but the client's socket. The FE notices at once and cancels what runs. */

@@ -11,7 +11,8 @@ import { connectTls } from './tls.ts';
 
 const CONNECT_TIMEOUT_MS = 1000;
 const GREETING_BYTES_MAX = 65_536;
-const KEEP_ALIVE_MS = 60_000;
+/** A leg that was silent for so long is asked by the system whether the other side is still there. */
+export const KEEP_ALIVE_MS = 60_000;
 /** An FE that could not be reached is tried last for this long (wire.md §2.9). */
 const AVOID_MS = 2000;
 

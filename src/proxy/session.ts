@@ -8,7 +8,7 @@ import type { ClientEnds } from './frontend.ts';
 import { openSession, type OpeningOptions } from './opening.ts';
 import { SessionLog } from './session-log.ts';
 
-/** A connection that ends sooner is not worth the eight system calls that keep one alive. */
+/** A client that leaves sooner is not worth the four system calls that find out whether it is still there. */
 const KEEP_ALIVE_AFTER_MS = 1000;
 
 /** What a session needs besides its client. */
@@ -72,7 +72,10 @@ export class Session implements Listed {
   async #open(): Promise<void> {
     try {
       const opened = await openSession(this.#client, this.#ends, this.#options, this.#opening);
-      if (this.#closed) return;
+      if (this.#closed) {
+        if ('frontend' in opened) opened.frontend.socket.destroy();
+        return;
+      }
       if (opened.client !== this.#client) this.#watch(opened.client);
       this.#client = opened.client;
       if ('goodbye' in opened) {
