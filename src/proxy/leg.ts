@@ -134,8 +134,10 @@ export class Leg {
 
   /** Calls `then` when bytes are welcome again after {@link write} has returned `false`. */
   onceDrained(then: () => void): void {
-    if (this.#waiting === undefined) this.#socket.once('drain', then);
-    else this.#drained = then;
+    // What the stream has goes out behind the write that waits: its memory is free when the stream says so, and not before.
+    if (this.#waiting === undefined || this.#socket.writableNeedDrain) {
+      this.#socket.once('drain', then);
+    } else this.#drained = then;
   }
 
   #written(status: number): void {

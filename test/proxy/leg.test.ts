@@ -238,6 +238,17 @@ test('whoever writes on although the other side is slow keeps the order', async 
   expect(leg.write(Buffer.from('more'))).toBe(true);
 });
 
+test('bytes behind a write that waits are still needed until they are out themselves', async () => {
+  await using it = await connection();
+  const { leg } = Leg.over(it.accepted);
+  it.peer.pause();
+  while (leg.write(Buffer.alloc(1_000_000)));
+  expect(leg.write(Buffer.alloc(65_536))).toBe(false);
+  const flushed = new Promise<boolean>((resolve) => leg.onceDrained(() => resolve(leg.flushed)));
+  it.peer.resume();
+  expect(await flushed).toBe(true);
+});
+
 test('what was written before an end arrives before it', async () => {
   await using it = await connection();
   const { leg } = Leg.over(it.accepted);
