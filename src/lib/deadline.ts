@@ -37,7 +37,7 @@ export class Deadline implements Listed {
     running.delete(this);
   }
 
-  /** Its time has come. Does nothing if it was cleared, by another one for example. */
+  /** For the clock: its time has come. Does nothing if it was cleared, by another one for example. */
   expire(): void {
     if (running.has(this)) {
       running.delete(this);

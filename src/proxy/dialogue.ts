@@ -30,7 +30,7 @@ export interface DialogueOptions {
 export interface DialogueHost {
   readonly log: SessionLog;
   /** Of the client, for the audit log. */
-  address(): string;
+  readonly address: string;
   readonly route: Route;
   /** The FE has let the client in. */
   loggedIn(): void;
@@ -56,6 +56,8 @@ export class Dialogue {
   readonly #statements = new OwnStatements();
   readonly #router: RequestRouter;
   readonly #side: SideDialogue;
+  /** Bytes that the client has sent before there was a leg for it. */
+  readonly #ahead: Buffer;
   /** Set when only the client's leg is encrypted. */
   readonly #adapter: AuthAdapter | undefined;
   /** What the client takes: see {@link AnswerContext}. */
@@ -67,9 +69,6 @@ export class Dialogue {
   #piped = false;
   #frontendGone = false;
   #ended = false;
-
-  /** Bytes that the client has sent before there was a leg for it. */
-  readonly #ahead: Buffer;
 
   constructor(opened: Opened, host: DialogueHost, options: DialogueOptions) {
     const { frontend, clientTls, frontendTls, challenge } = opened;
@@ -311,7 +310,7 @@ export class Dialogue {
   #answerContext(): AnswerContext {
     const walker = this.#walker;
     const caller: Caller = {
-      address: this.#host.address(),
+      address: this.#host.address,
       ask: (sql) => this.#side.ask(sql),
     };
     return {

@@ -45,6 +45,9 @@ export class Leg {
   #buffer: Buffer = this.#small;
   /** Where the system writes to; must not be let go before Node knows another. */
   #inUse: Buffer = this.#small;
+  /** Of the last read. Reads are often of one length, and a view costs as much as looking at what is in it. */
+  #view: Buffer = this.#small;
+  #viewed: Buffer = this.#small;
   #settled = false;
   /** Bytes of a write that the system has not taken whole; kept here until it has. */
   #waiting: Buffer | undefined;
@@ -63,7 +66,10 @@ export class Leg {
     else this.#listen();
   }
 
-  /** Goes on with an accepted socket. Bytes that it has read already are in `ahead`; what follows waits for {@link resume}. */
+  /**
+   * Goes on with an accepted socket. Bytes that it has read already are in `ahead`; what follows comes when the caller's turn is over,
+   * or behind {@link resume} if it was stopped.
+   */
   static over(accepted: net.Socket): { readonly leg: Leg; readonly ahead: Buffer } {
     const leg = new Leg(accepted);
     if (accepted.readableLength === 0) return { leg, ahead: NOTHING };
@@ -162,10 +168,6 @@ export class Leg {
   settle(): void {
     this.#settled = true;
   }
-
-  /** Of the last read. Reads are often of one length, and a view costs as much as looking at what is in it. */
-  #view: Buffer = this.#small;
-  #viewed: Buffer = this.#small;
 
   /** Returns whether more may be read. */
   #take(n: number): boolean {

@@ -73,18 +73,17 @@ export class Listener implements AsyncDisposable {
     this.#server = net.createServer({ noDelay: true }, (socket) => {
       const ends = endsOf(socket);
       const { trusted } = options;
-      if (trusted === undefined || !isTrusted(trusted, ends.source().host)) {
+      if (trusted === undefined || !isTrusted(trusted, ends.source.host)) {
         this.#serve(socket, ends, sessionOptions);
         return;
       }
       this.#unnamed.add(socket);
       readSource(socket, sessionOptions.loginTimeoutMs)
         .then(
-          (source) =>
-            this.#serve(socket, source ? { ...ends, source: () => source } : ends, sessionOptions),
+          (source) => this.#serve(socket, source ? { ...ends, source } : ends, sessionOptions),
           (error: Error) => {
             socket.destroy();
-            const client = endpointText(ends.source());
+            const client = endpointText(ends.source);
             options.log.warn({ client, reason: error.message }, 'no PROXY header');
           },
         )

@@ -97,6 +97,7 @@ export async function openSession(
     throw error;
   }
 }
+
 /** What {@link openSession} has so far. */
 interface Greeted {
   readonly connection: FrontendConnection;

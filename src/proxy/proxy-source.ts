@@ -6,11 +6,10 @@ import type { ClientEnds } from './frontend.ts';
 
 /** Both ends of an accepted connection. */
 export function endsOf(socket: net.Socket): ClientEnds {
+  const { remoteAddress = '', remotePort = 0 } = socket;
   return {
-    source: () => {
-      const { remoteAddress = '', remotePort = 0 } = socket;
-      return { host: unmapped(remoteAddress), port: remotePort };
-    },
+    // At once: a socket that has failed does not know it any more, and then it is wanted for the log.
+    source: { host: unmapped(remoteAddress), port: remotePort },
     destination: () => {
       const { localAddress = '', localPort = 0 } = socket;
       return { host: unmapped(localAddress), port: localPort };

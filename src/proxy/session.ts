@@ -35,7 +35,7 @@ export class Session implements Listed {
 
   /**
    * @param ends of the client's connection, as a PROXY header in front of it has told.
-   * @param onClose called when both sockets are closed or closing.
+   * @param onClose called when both sockets are closed or closing; twice for a client with TLS, which has two of its own.
    */
   constructor(
     client: net.Socket,
@@ -46,7 +46,7 @@ export class Session implements Listed {
     this.#client = client;
     this.#ends = ends;
     this.#options = options;
-    this.#log = new SessionLog(options.log, () => ends.source());
+    this.#log = new SessionLog(options.log, ends.source);
     this.#onClose = onClose;
     this.#watch(client);
     this.#deadline = new Deadline(options.loginTimeoutMs, () => {
@@ -95,7 +95,7 @@ export class Session implements Listed {
   #host(): DialogueHost {
     return {
       log: this.#log,
-      address: () => this.#ends.source().host,
+      address: this.#ends.source.host,
       route: this.#options.frontends.route,
       loggedIn: () => this.#loggedIn(),
       rests: () => this.#rests(),

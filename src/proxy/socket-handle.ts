@@ -33,7 +33,7 @@ interface StreamBinding {
   readonly kLastWriteWasAsync: number;
 }
 
-/** `process.binding` is deprecated (DEP0111) without an end: it is the one way to these names. */
+/** `process.binding` is deprecated (DEP0111) without a date for its removal: it is the one way to these names. */
 function streamBinding(): StreamBinding | undefined {
   try {
     const node = process as unknown as { binding(name: string): Partial<StreamBinding> };
@@ -53,17 +53,17 @@ function streamBinding(): StreamBinding | undefined {
 const stream = streamBinding();
 /** Written by Node before each call: of the whole process, so to be read at once. */
 const state = stream?.streamBaseState ?? new Int32Array(1);
-const READ = stream?.kReadBytesOrError ?? 0;
-const WAITS = stream?.kLastWriteWasAsync ?? 0;
+const BYTES_READ = stream?.kReadBytesOrError ?? 0;
+const LAST_WRITE_WAITS = stream?.kLastWriteWasAsync ?? 0;
 
 /** In `onread`: how many bytes were read; an end or an error is below 0. */
 export function lastRead(): number {
-  return state[READ] ?? 0;
+  return state[BYTES_READ] ?? 0;
 }
 
 /** Behind a `writeBuffer` that has returned 0: the system has not taken all; the request and the bytes are in use until it has. */
 export function lastWriteWaits(): boolean {
-  return state[WAITS] !== 0;
+  return state[LAST_WRITE_WAITS] !== 0;
 }
 
 /** @throws when there is no handle: see {@link handleOf}. */
